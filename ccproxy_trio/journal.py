@@ -1,0 +1,132 @@
+"""What the proxy has to tell its operator, as facts. Who renders them (console, JSON, metrics) is not known here.
+
+Floors below `app` get a `Journal` handed down and write to it where they handle something; nothing imports
+a logger. No entry ever holds a key, a URL or a body.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+
+class AttemptEnded(Struct, frozen=True, kw_only=True):
+    """One attempt is over. `outcome` is "ok", a `FaultKind` value, or "cancelled". Times in seconds."""
+
+    request_id: str
+    provider: str
+    model: str
+    outcome: str
+    status: int | None = None
+    detail: str = ""
+    seconds: float
+    first_content_seconds: float | None = None
+
+
+class FellOver(Struct, frozen=True, kw_only=True):
+    """A request went on with another candidate. `seconds` is how long the failed one took."""
+
+    request_id: str
+    from_provider: str
+    from_model: str
+    to_provider: str
+    to_model: str
+    reason: str
+    seconds: float
+
+
+class BreakerMoved(Struct, frozen=True, kw_only=True):
+    """A provider's breaker changed state. `reopens_in` is seconds until its next trial, when open."""
+
+    provider: str
+    before: str
+    after: str
+    reason: str
+    reopens_in: float | None = None
+
+
+class Cooling(Struct, frozen=True, kw_only=True):
+    """A provider (or one of its models) rests after a rate limit."""
+
+    provider: str
+    model: str | None
+    seconds: float
+
+
+class ModelExcluded(Struct, frozen=True, kw_only=True):
+    """A model is left out for a while because its provider does not have it (or not for us)."""
+
+    provider: str
+    model: str
+    reason: str
+    seconds: float
+
+
+class ParameterLearned(Struct, frozen=True, kw_only=True):
+    """A provider refused an optional parameter; it is left out from now on. `advice` is the line to configure."""
+
+    provider: str
+    model: str
+    parameter: str
+    advice: str
+
+
+class Probed(Struct, frozen=True, kw_only=True):
+    """A health probe ended: `result` is one of ok, unsupported, fail, auth, limited."""
+
+    provider: str
+    result: str
+    detail: str = ""
+    seconds: float
+
+
+class ExchangeEnded(Struct, frozen=True, kw_only=True):
+    """One client request is over. `how`: complete, error, midfail, cancelled, refused."""
+
+    request_id: str
+    session: str | None
+    model: str
+    tier: str
+    stream: bool
+    how: str
+    status: int
+    provider: str | None
+    upstream_model: str | None
+    attempts: int
+    seconds: float
+    first_content_seconds: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    error_type: str | None = None
+
+
+class ActorCrashed(Struct, frozen=True, kw_only=True):
+    """A supervised actor raised. It is restarted after `restart_in` seconds, or not (None)."""
+
+    actor: str
+    error: str
+    restart_in: float | None
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """Anything else worth a line: `level` is debug, info, warning or error; `event` is a dotted name."""
+
+    level: str
+    event: str
+    text: str
+    provider: str | None = None
+    request_id: str | None = None
+
+
+Entry = (
+    AttemptEnded
+    | FellOver
+    | BreakerMoved
+    | Cooling
+    | ModelExcluded
+    | ParameterLearned
+    | Probed
+    | ExchangeEnded
+    | ActorCrashed
+    | Note
+)
+Journal = Callable[[Entry], None]

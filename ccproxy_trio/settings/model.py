@@ -1,0 +1,186 @@
+"""The configuration file as types: names, defaults and meaning of `config/providers.json`.
+
+Every time is in seconds. Nothing here reads a file or the environment (see `load.py`), so the pure floor
+may import these types.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Tier = Literal["big", "middle", "small"]
+Strategy = Literal["priority", "round_robin", "random"]
+ProfileName = Literal[
+    "auto", "openai", "azure", "openrouter", "deepseek", "gemini", "groq", "mistral", "ollama", "vllm", "generic"
+]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+SecondsOrOff = Annotated[float, Meta(ge=0, le=86_400)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Positive = Annotated[int, Meta(ge=1, le=10_000_000)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+ModelList = Annotated[tuple[Name, ...], Meta(min_length=1)]
+
+
+class Secret:
+    """A value that must never be shown. Prints as `***`; `reveal()` is called where it is sent, only there."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Models(Struct, frozen=True, forbid_unknown_fields=True):
+    """A provider's models by tier, each list tried in order. A tier left out is not served by the provider."""
+
+    big: ModelList | UnsetType = UNSET
+    middle: ModelList | UnsetType = UNSET
+    small: ModelList | UnsetType = UNSET
+
+
+class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Single switches of a dialect, overriding what the profile chose. Left out: the profile's."""
+
+    wire: Literal["chat"] | UnsetType = UNSET
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | UnsetType = UNSET
+    output_cap: Positive | None | UnsetType = UNSET
+    system_role: Literal["system", "developer"] | UnsetType = UNSET
+    mid_system: Literal["user", "keep", "hoist"] | UnsetType = UNSET
+    reasoning: Literal["none", "effort", "openrouter", "deepseek", "qwen", "gemini"] | UnsetType = UNSET
+    efforts: tuple[Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"], ...] | UnsetType = UNSET
+    replay: Literal["none", "reasoning_content", "reasoning_details", "gemini_extra"] | UnsetType = UNSET
+    tool_media: Literal["user", "tool"] | UnsetType = UNSET
+    schema: Literal["json", "gemini", "openai"] | UnsetType = UNSET
+    tool_id: Literal["plain40", "mistral9"] | UnsetType = UNSET
+    sampling: bool | UnsetType = UNSET
+    top_k: bool | UnsetType = UNSET
+    stop: bool | UnsetType = UNSET
+    parallel: bool | UnsetType = UNSET
+    stream_usage: bool | UnsetType = UNSET
+    json_schema: bool | UnsetType = UNSET
+    strict: bool | UnsetType = UNSET
+    tool_choice: bool | UnsetType = UNSET
+    cache: Literal["none", "cache_control", "openai_breakpoint"] | UnsetType = UNSET
+    prompt_cache_key: bool | UnsetType = UNSET
+    user_field: Literal["none", "safety_identifier", "user"] | UnsetType = UNSET
+    merge_users: bool | UnsetType = UNSET
+    vision: bool | UnsetType = UNSET
+    files: bool | UnsetType = UNSET
+    null_content: bool | UnsetType = UNSET
+    think_tags: bool | UnsetType = UNSET
+    streaming: bool | UnsetType = UNSET
+    max_tools: Positive | None | UnsetType = UNSET
+    lenient: bool | UnsetType = UNSET
+
+
+class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry of `providers`. The first ten names and defaults are the guide's."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    api_key: Secret
+    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
+    models: Models
+    enabled: bool = True
+    priority: int = 1
+    api_version: str | None = None
+    timeout: Seconds = 90.0  # to the first content
+    max_retries: Count = 3
+    custom_headers: dict[str, Secret] = {}
+    profile: ProfileName = "auto"
+    options: DialectOptions = DialectOptions()
+    context_window: Positive | dict[str, Positive] | None = None  # tokens; an object gives it per model
+    connect_timeout: Seconds = 10.0
+    first_content_timeout: Seconds | None = None  # None: `timeout`
+    idle_timeout: Seconds = 120.0
+    total_timeout: Seconds | None = None  # None: bounded until the first content, unbounded while content flows
+    probe: Literal["models", "completion", "off"] = "models"
+    health_check_interval: SecondsOrOff | None = None  # None: the file's
+
+    @property
+    def content_within(self) -> float:
+        """Seconds an attempt may take to its first content."""
+        return self.timeout if self.first_content_timeout is None else self.first_content_timeout
+
+    def window(self, model: str) -> int | None:
+        """The context window of `model` in tokens, where configured."""
+        if isinstance(self.context_window, dict):
+            return self.context_window.get(model)
+        return self.context_window
+
+    def models_of(self, tier: Tier) -> tuple[str, ...]:
+        """The models of one tier, in the order they are tried."""
+        chosen = {"big": self.models.big, "middle": self.models.middle, "small": self.models.small}[tier]
+        return () if chosen is UNSET else chosen
+
+
+class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`circuit_breaker`. The first two are the guide's."""
+
+    failure_threshold: Annotated[int, Meta(ge=1, le=10_000)] = 5
+    recovery_timeout: Seconds = 60.0
+    max_recovery_timeout: Seconds = 600.0
+    recovery_jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    success_threshold: Annotated[int, Meta(ge=1, le=100)] = 1
+    trial_timeout: Seconds | None = None  # None: the provider's `timeout` + 30
+    failure_ttl: Seconds = 300.0
+    failure_rate_threshold: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    window: Seconds = 60.0
+    minimum_requests: Count = 10  # 0 disables the rate rule
+    cooldown_default: Seconds = 5.0
+    cooldown_max: Seconds = 3600.0
+
+
+class RetryBudget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many extra attempts the process may make: `ratio` a request, at least `min_per_s`, kept for `ttl`."""
+
+    ratio: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    min_per_s: Annotated[float, Meta(ge=0, le=1000)] = 1.0
+    ttl: Seconds = 10.0
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file. The first four names and defaults are the guide's."""
+
+    providers: Annotated[tuple[ProviderSettings, ...], Meta(min_length=1)]
+    fallback_strategy: Strategy = "priority"
+    health_check_interval: SecondsOrOff = 300.0  # 0: no probes
+    circuit_breaker: BreakerSettings = BreakerSettings()
+    default_tier: Tier = "big"
+    patience: SecondsOrOff = 20.0
+    on_exhaustion: Literal["tell", "wait"] = "tell"
+    panic: Literal["least_bad", "fail"] = "least_bad"
+    queue_wait: SecondsOrOff = 5.0
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 6
+    retry_budget: RetryBudget = RetryBudget()
+    commit_after: Seconds = 20.0
+    keepalive_interval: Seconds = 15.0
+    heartbeat_interval: Seconds = 60.0  # an empty delta after this long without a non-ping event
+    stall_limit: Seconds = 60.0
+    drain_timeout: Seconds = 30.0
+    max_exchanges: Positive = 1000
+    client_api_keys: tuple[Secret, ...] = ()
+    allowed_hosts: tuple[Name, ...] = ()  # beside loopback names and the address bound
+    allowed_origins: tuple[Name, ...] = ()
+    failover_on_400: bool = False
+    schema_: str | UnsetType = msgspec.field(default=UNSET, name="$schema")  # for editors; ignored
+
+    def enabled(self) -> tuple[ProviderSettings, ...]:
+        """The providers that take part."""
+        return tuple(provider for provider in self.providers if provider.enabled)
