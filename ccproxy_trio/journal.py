@@ -1,4 +1,4 @@
-"""What the proxy has to tell its operator, as facts. Who renders them (console, JSON, metrics) is not known here.
+"""What the proxy has to tell its operator, as facts. Who renders them is not known here.
 
 Floors below `app` get a `Journal` handed down and write to it where they handle something; nothing imports
 a logger. No entry ever holds a key, a URL or a body.
@@ -62,12 +62,11 @@ class ModelExcluded(Struct, frozen=True, kw_only=True):
 
 
 class ParameterLearned(Struct, frozen=True, kw_only=True):
-    """A provider refused an optional parameter; it is left out from now on. `advice` is the line to configure."""
+    """A provider refused an optional parameter; it is left out from now on."""
 
     provider: str
     model: str
     parameter: str
-    advice: str
 
 
 class Probed(Struct, frozen=True, kw_only=True):

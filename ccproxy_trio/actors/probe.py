@@ -1,0 +1,57 @@
+"""Asks a provider's cheapest endpoint whether it is there, on a schedule, and reports what it found."""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+from msgspec import Struct
+
+from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
+from ccproxy_trio.journal import Journal, Probed
+
+PROBE_LIMIT = 10.0  # seconds
+
+
+class ProbeSchedule(Struct, frozen=True, kw_only=True):
+    """When to ask. `interval` in seconds, each wait varied by ±10 % so that providers drift apart.
+
+    `draw` gives a number in [0, 1); `last_success` the epoch second of the provider's last real success.
+    """
+
+    name: str
+    interval: float
+    draw: Callable[[], float]
+    wall: Callable[[], float]
+    last_success: Callable[[], float | None]
+    journal: Journal
+
+
+async def keep_probing(
+    ask: Callable[[], Awaitable[ProbeResult]],
+    schedule: ProbeSchedule,
+    *,
+    tell: Callable[[ProbeResult], None],
+) -> None:
+    """Probe for ever. The first probe comes after a random part of the interval, so a fleet does not march.
+
+    A provider whose real traffic succeeded within the interval is not asked: its quota is not ours to spend.
+    """
+    await trio.sleep(schedule.interval * schedule.draw())
+    while True:
+        if not _busy_and_well(schedule):
+            result = await _probe_within_limit(ask)
+            detail, seconds = result.detail, result.seconds
+            entry = Probed(provider=schedule.name, result=str(result.verdict), detail=detail, seconds=seconds)
+            schedule.journal(entry)
+            tell(result)
+        await trio.sleep(schedule.interval * (0.9 + 0.2 * schedule.draw()))
+
+
+def _busy_and_well(schedule: ProbeSchedule) -> bool:
+    last = schedule.last_success()
+    return last is not None and schedule.wall() - last < schedule.interval
+
+
+async def _probe_within_limit(ask: Callable[[], Awaitable[ProbeResult]]) -> ProbeResult:
+    with trio.move_on_after(PROBE_LIMIT):
+        return await ask()
+    return ProbeResult(verdict=ProbeVerdict.FAIL, detail="no answer in time", seconds=PROBE_LIMIT)

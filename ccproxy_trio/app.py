@@ -1,0 +1,212 @@
+"""The composition root: nest the nurseries, hand the handles down, decide the order of dying.
+
+From the outside in: the providers' connections, the dispatcher, the providers' actors with their probes.
+Requests live inside all of them, in nurseries of their own, so a crashed actor closes no stream.
+"""
+
+import base64
+import os
+import random
+import secrets
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import trio
+from msgspec import Struct
+
+from ccproxy_trio.actors import dispatcher as dispatching
+from ccproxy_trio.actors import provider as providing
+from ccproxy_trio.actors.kit import Crash, RestartPolicy, supervise
+from ccproxy_trio.actors.probe import ProbeSchedule, keep_probing
+from ccproxy_trio.attempt import Unit
+from ccproxy_trio.edge.application import Application, build
+from ccproxy_trio.exchange import Services
+from ccproxy_trio.health.snapshot import Snapshot
+from ccproxy_trio.journal import ActorCrashed, Journal
+from ccproxy_trio.logs.banner import open_console
+from ccproxy_trio.routing.budget import Budget
+from ccproxy_trio.routing.question import Rules
+from ccproxy_trio.routing.tiers import Candidate, candidates
+from ccproxy_trio.settings.load import ConfigError, Loaded, listening, resolve
+from ccproxy_trio.settings.model import ProviderSettings, Settings, Tier
+from ccproxy_trio.translate.dialect import resolve as resolve_dialect
+from ccproxy_trio.upstream.client import Upstream
+
+TIERS: tuple[Tier, ...] = ("big", "middle", "small")
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """The clocks and the randomness that everything below is given, so that tests can give their own.
+
+    `now` is monotonic seconds (Trio's clock), `wall` epoch seconds, `draw` a number in [0, 1), `seed` a
+    non-negative integer, `mint` 24 fresh base-32 characters.
+    """
+
+    now: Callable[[], float] = trio.current_time
+    wall: Callable[[], float] = time.time
+    draw: Callable[[], float] = random.random
+    seed: Callable[[], int] = partial(secrets.randbits, 32)
+    mint: Callable[[], str] = lambda: base64.b32encode(secrets.token_bytes(15)).decode().lower()
+
+
+def create_app(loaded: Loaded | None = None, *, journal: Journal | None = None) -> Application:
+    """The ASGI app; what `hypercorn -k trio "ccproxy_trio:create_app()"` serves.
+
+    Without arguments the configuration is found as `ccproxy-trio serve` finds it, and its faults end the
+    process with status 2: under Hypercorn there is no command line of ours to print them.
+    """
+    if loaded is None:
+        try:
+            loaded = resolve(None)
+            level = listening().log_level
+        except ConfigError as error:
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(2) from None
+        journal = open_console(loaded, level=level, stream=sys.stderr, environ=os.environ)
+    return assemble(loaded.settings, journal=journal or _deaf)
+
+
+def assemble(settings: Settings, *, journal: Journal, world: World | None = None) -> Application:
+    """The app over given settings, clocks and randomness."""
+    world = world or World()
+    return build(
+        settings,
+        house=lambda: running(settings, journal=journal, world=world),
+        journal=journal,
+        new_request_id=lambda: "req_" + world.mint(),
+    )
+
+
+def _deaf(_: object) -> None:
+    """A journal that nobody reads."""
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, journal: Journal, world: World) -> AsyncIterator[Services]:
+    """The actor system, from the first actor to the last."""
+    dispatcher = dispatching.Dispatcher()
+    async with AsyncExitStack() as connections, trio.open_nursery() as actors:
+        units: dict[str, Unit] = {}
+        tls = ssl.create_default_context()  # 20 to 700 ms: once, for all providers
+        for provider in settings.enabled():
+            units[provider.name] = await connections.enter_async_context(
+                _unit(provider, settings, tls=tls, world=world)
+            )
+        services = Services(
+            settings=settings, dispatcher=dispatcher, units=units, journal=journal, mint=world.mint
+        )
+        start = Starter(services, actors, world)
+        start.dispatcher()
+        for unit in units.values():
+            start.provider(unit)
+        yield services
+        actors.cancel_scope.cancel()
+
+
+class Starter:
+    """Starts actors under supervision in one nursery."""
+
+    def __init__(self, services: Services, nursery: trio.Nursery, world: World) -> None:
+        self._services = services
+        self._nursery = nursery
+        self._world = world
+
+    def dispatcher(self) -> None:
+        """Start the dispatcher's actor."""
+        settings, world = self._services.settings, self._world
+        routes = dispatching.Routes(
+            candidates={tier: candidates(settings, tier) for tier in TIERS},
+            rules=Rules.of(settings, blind=_blind(self._services.units)),
+        )
+        budget = Budget(settings.retry_budget)
+        view: dict[str, Snapshot] = {}
+        mailbox = self._services.dispatcher.mailbox
+
+        async def incarnate(_: int) -> None:
+            incarnation = dispatching.Incarnation(
+                routes, view=view, budget=budget, now=world.now, seed=world.seed
+            )
+            await mailbox.serve(incarnation.handle)
+
+        self._supervise("dispatcher", incarnate)
+
+    def provider(self, unit: Unit) -> None:
+        """Start a provider's actor and, inside the same supervision, its probe."""
+        around = self._surroundings(unit.settings)
+
+        async def incarnate(epoch: int) -> None:
+            incarnation = providing.Incarnation(around, epoch=epoch)
+            async with trio.open_nursery() as nursery:
+                self._start_probe(unit, incarnation, nursery)
+                await unit.actor.mailbox.serve(incarnation.handle)
+
+        self._supervise(f"provider {unit.settings.name}", incarnate)
+
+    def _surroundings(self, provider: ProviderSettings) -> providing.Surroundings:
+        breaker, world = self._services.settings.circuit_breaker, self._world
+        return providing.Surroundings(
+            name=provider.name,
+            breaker=breaker,
+            trial_timeout=breaker.trial_timeout or provider.content_within + 30.0,
+            now=world.now,
+            wall=world.wall,
+            draw=world.draw,
+            publish=self._services.dispatcher.publish,
+            journal=self._services.journal,
+        )
+
+    def _start_probe(self, unit: Unit, incarnation: providing.Incarnation, nursery: trio.Nursery) -> None:
+        interval = unit.settings.health_check_interval
+        if interval is None:
+            interval = self._services.settings.health_check_interval
+        if interval == 0 or unit.settings.probe == "off":
+            return
+        schedule = ProbeSchedule(
+            name=unit.settings.name,
+            interval=interval,
+            draw=self._world.draw,
+            wall=self._world.wall,
+            last_success=lambda: incarnation.last_success,
+            journal=self._services.journal,
+        )
+        nursery.start_soon(partial(keep_probing, unit.upstream.probe, schedule, tell=unit.actor.probe_ended))
+
+    def _supervise(self, name: str, incarnate: Callable[[int], Awaitable[None]]) -> None:
+        self._nursery.start_soon(
+            partial(supervise, incarnate, name=name, policy=RestartPolicy(), report=self._crashed)
+        )
+
+    def _crashed(self, crash: Crash) -> None:
+        self._services.journal(
+            ActorCrashed(actor=crash.actor, error=type(crash.error).__name__, restart_in=crash.restart_in)
+        )
+
+
+def _blind(units: Mapping[str, Unit]) -> frozenset[Candidate]:
+    """The candidates that cannot take images."""
+    return frozenset(
+        Candidate(name, model)
+        for name, unit in units.items()
+        for model, dialect in unit.dialects.items()
+        if not dialect.vision
+    )
+
+
+@asynccontextmanager
+async def _unit(
+    provider: ProviderSettings, settings: Settings, *, tls: ssl.SSLContext, world: World
+) -> AsyncIterator[Unit]:
+    """All there is of one provider but its actor's task; its connections are open as long as this is."""
+    upstream = Upstream(provider, tls=tls, connections=settings.max_exchanges, wall=world.wall)
+    models = {model for tier in TIERS for model in provider.models_of(tier)}
+    async with upstream:
+        yield Unit(
+            settings=provider,
+            actor=providing.Provider(provider.name),
+            upstream=upstream,
+            dialects={model: resolve_dialect(provider, model) for model in models},
+        )

@@ -1,0 +1,253 @@
+"""One try at one candidate: translate, send, read, show. Raises `UpstreamFault` when it does not work out.
+
+The deadlines are ours. httpx's read timeout is reset by every byte, so a header that drips or a comment
+every second would never time out; here only content counts.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from ccproxy_trio.actors.provider import Lease, Provider
+from ccproxy_trio.audience import Audience
+from ccproxy_trio.routing.tiers import Candidate
+from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.translate.adjust import lower_max_tokens, without
+from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.parts import Finished, Part, content_bearing
+from ccproxy_trio.translate.request import Target, Translated, translate
+from ccproxy_trio.translate.stream import Reader
+from ccproxy_trio.upstream.client import Answer, Upstream
+from ccproxy_trio.wire.anthropic import MessagesRequest
+from ccproxy_trio.wire.events import Usage
+from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+from ccproxy_trio.wire.openai import encode
+from ccproxy_trio.wire.sse import Decoder, SseEvent
+
+USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
+DRAIN_WITHIN = 0.25  # seconds for the rest of a finished body, so that its connection can be used again
+EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
+MOST_REPAIRS = 4
+
+
+class Unit(Struct, frozen=True, kw_only=True):
+    """All there is of one provider: settings, the actor's handle, connections, dialects by model."""
+
+    settings: ProviderSettings
+    actor: Provider
+    upstream: Upstream
+    dialects: Mapping[str, Dialect]
+
+
+class Try(Struct, frozen=True, kw_only=True):
+    """What one attempt needs to know. Instants are on Trio's clock.
+
+    `content_deadline` is when the request's patience for a first content ends, `deadline` when the whole
+    answer must be there (infinity for a stream: there `idle_timeout` rules).
+    """
+
+    request: MessagesRequest
+    unit: Unit
+    candidate: Candidate
+    session: str | None
+    content_deadline: float
+    deadline: float
+    mint: Callable[[], str]
+
+
+class Watch:
+    """One cancel scope whose deadline moves along with what is waited for.
+
+    `within` sets what is expected next and how long it may take; `suspend` stops the clock while the client
+    is the one who is slow. The request's own deadline bounds everything.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.scope = trio.CancelScope()
+        self._deadline = deadline
+        self._kind = FaultKind.TOTAL_TIMEOUT
+        self._suspended_from = math.inf
+
+    def expect(self, kind: FaultKind, within: float) -> None:
+        """From now on: `within` seconds, or it is a fault of this kind."""
+        self.rename(kind)
+        self.scope.deadline = min(trio.current_time() + within, self._deadline)
+
+    def rename(self, kind: FaultKind) -> None:
+        """The same instant, but missing it means something else now."""
+        self._kind = kind
+
+    def suspend(self) -> None:
+        """No deadline until `expect` or `resume`."""
+        self._suspended_from = self.scope.deadline
+        self.scope.deadline = math.inf
+
+    def resume(self) -> None:
+        """The deadline that `suspend` took away."""
+        self.scope.deadline = self._suspended_from
+
+    def bound(self, deadline: float) -> None:
+        """Another deadline for the request as a whole."""
+        self._deadline = deadline
+
+    def fault(self) -> UpstreamFault:
+        """What it means that the scope was cancelled."""
+        if trio.current_time() >= self._deadline:
+            return UpstreamFault(FaultKind.TOTAL_TIMEOUT, "the request's time is up")
+        return UpstreamFault(self._kind, _TIMEOUT_TEXTS.get(self._kind, ""))
+
+
+_TIMEOUT_TEXTS = {
+    FaultKind.HEADERS_TIMEOUT: "it did not answer in time",
+    FaultKind.CONTENT_TIMEOUT: "it answered, but sent no content in time",
+    FaultKind.IDLE_TIMEOUT: "its stream stalled",
+}
+
+
+class AttemptRun:
+    """One attempt under way.
+
+    `first_content_at` (Trio's clock) is kept for the journal and the verdict, `usage` for the journal (None:
+    the provider told none). `empty_answer` is how an answer without content would have ended, for a request
+    that finds no better one.
+    """
+
+    def __init__(self, what: Try, *, lease: Lease, audience: Audience) -> None:
+        self._what = what
+        self._lease = lease
+        self._audience = audience
+        self._dialect = what.unit.dialects[what.candidate.model]
+        self.first_content_at: float | None = None
+        self.empty_answer: Sequence[Part] | None = None
+        self.usage: Usage | None = None
+
+    async def run(self) -> None:
+        """Ask once; ask again with less when the provider names what it does not take.
+
+        Raises:
+            UpstreamFault: the attempt failed; see `health.verdict` for what follows.
+            RequestRefused: the request cannot be put in this dialect at all.
+        """
+        candidate = self._what.candidate
+        target = Target(
+            provider=candidate.provider,
+            model=candidate.model,
+            dialect=self._dialect,
+            session=self._what.session,
+        )
+        translated = self._without_learned(translate(self._what.request, target))
+        for _ in range(MOST_REPAIRS):
+            try:
+                return await self._ask(translated, target)
+            except UpstreamFault as fault:
+                repaired = self._repair(translated, fault)
+                if repaired is None or self._audience.shown:
+                    raise
+                translated = repaired
+        return await self._ask(translated, target)
+
+    def _without_learned(self, translated: Translated) -> Translated:
+        for parameter in self._lease.learned:
+            translated = without(translated, parameter) or translated
+        return translated
+
+    def _repair(self, translated: Translated, fault: UpstreamFault) -> Translated | None:
+        """The request without what the provider complained of, if that is ours to drop."""
+        if fault.kind is FaultKind.OUTPUT_OVERFLOW and fault.overflow is not None:
+            chat = lower_max_tokens(translated.chat, fault.overflow)
+            return None if chat is None else msgspec.structs.replace(translated, chat=chat)
+        if fault.kind is not FaultKind.UNSUPPORTED_PARAMETER or fault.parameter is None:
+            return None
+        repaired = without(translated, fault.parameter)
+        if repaired is not None:
+            self._lease.learn(fault.parameter)
+        return repaired
+
+    async def _ask(self, translated: Translated, target: Target) -> None:
+        reader = Reader(
+            target=target,
+            names=translated.names,
+            show_thinking=translated.show_thinking,
+            stop_sequences=translated.stop_sequences,
+            mint=self._what.mint,
+        )
+        unit, watch = self._what.unit, Watch(self._what.content_deadline)
+        watch.expect(FaultKind.HEADERS_TIMEOUT, unit.settings.content_within)
+        with watch.scope:
+            opening = unit.upstream.open(
+                encode(translated.chat), model=self._what.candidate.model, streaming=self._dialect.streaming
+            )
+            async with opening as answer:
+                watch.rename(FaultKind.CONTENT_TIMEOUT)
+                await self._listen(answer, reader, watch)
+        if watch.scope.cancelled_caught:
+            raise watch.fault()
+
+    async def _listen(self, answer: Answer, reader: Reader, watch: Watch) -> None:
+        if answer.is_event_stream:
+            await self._follow(answer, reader, watch)
+        else:
+            await self._hear(reader.feed_completion(await answer.receive_all()), watch)
+        await self._hear(self._end(reader), watch)
+        watch.suspend()
+        with trio.move_on_after(DRAIN_WITHIN):
+            while await answer.receive_some():
+                pass
+
+    def _end(self, reader: Reader) -> Sequence[Part]:
+        try:
+            return reader.end()
+        except UpstreamFault as fault:
+            if fault.kind is FaultKind.EMPTY:
+                self.empty_answer = reader.concede()
+            raise
+
+    async def _follow(self, answer: Answer, reader: Reader, watch: Watch) -> None:
+        decoder = Decoder()
+        while not reader.finished:
+            data = await self._receive(answer, reader)
+            if data is None:
+                return
+            await self._digest(decoder.feed(data) if data else decoder.end(), reader, watch)
+            if not data:
+                return
+
+    async def _receive(self, answer: Answer, reader: Reader) -> bytes | None:
+        """The next bytes; None when nothing worth waiting for is left."""
+        if not reader.finish_seen:
+            return await answer.receive_some()
+        with trio.move_on_after(USAGE_WITHIN):
+            return await answer.receive_some()
+        return None
+
+    async def _digest(self, events: Sequence[SseEvent], reader: Reader, watch: Watch) -> None:
+        for start in range(0, len(events), EVENTS_A_BURST):
+            parts: list[Part] = []
+            before = reader.progress
+            for event in events[start : start + EVENTS_A_BURST]:
+                parts += reader.feed(event)
+            if reader.progress > before and self.first_content_at is None:
+                # It thinks unseen. That is no content, but it is no silence either.
+                watch.expect(FaultKind.CONTENT_TIMEOUT, self._what.unit.settings.content_within)
+            await self._hear(parts, watch)
+            if start:
+                await trio.lowlevel.checkpoint()
+
+    async def _hear(self, parts: Sequence[Part], watch: Watch) -> None:
+        if not parts:
+            return
+        if isinstance(parts[-1], Finished):
+            self.usage = parts[-1].usage
+        if self.first_content_at is None and content_bearing(parts):
+            self.first_content_at = trio.current_time()
+            self._lease.first_content()
+            watch.bound(self._what.deadline)
+        watch.suspend()
+        await self._audience.hear(parts)
+        if self.first_content_at is None:
+            watch.resume()
+        else:
+            watch.expect(FaultKind.IDLE_TIMEOUT, self._what.unit.settings.idle_timeout)

@@ -1,0 +1,179 @@
+"""Who listens to an answer: a client that reads along, or one that waits for the whole of it.
+
+Both are told the same parts. They differ in one question, `shown`: has content reached the client? As long
+as it has not, another provider may start over and nobody will ever know.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import trio
+from msgspec import Struct
+
+from ccproxy_trio.translate.emit import Emitter
+from ccproxy_trio.translate.fold import fold
+from ccproxy_trio.translate.parts import Finished, Part, content_bearing
+from ccproxy_trio.wire.events import Event, Message, encode_frame
+from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+
+
+class Audience(Protocol):
+    """What an attempt talks to."""
+
+    @property
+    def shown(self) -> bool:
+        """Content has reached the client: this answer can only go on, or end in an error."""
+
+    async def hear(self, parts: Sequence[Part]) -> None:
+        """Take the next parts of the answer; the last of them is `Finished`."""
+
+    def forget(self) -> None:
+        """The attempt failed before anything was shown: the next one starts from nothing."""
+
+
+class WholeAnswer:
+    """A client that asked without `stream`. It sees nothing until the end, so any failure can be covered."""
+
+    shown = False
+
+    def __init__(self, new_emitter: Callable[[], Emitter]) -> None:
+        self._new_emitter = new_emitter
+        self.forget()
+
+    async def hear(self, parts: Sequence[Part]) -> None:
+        """Keep the parts."""
+        self._events += self._emitter.take(parts)
+
+    def forget(self) -> None:
+        """Drop what a failed attempt left."""
+        self._emitter = self._new_emitter()
+        self._events: list[Event] = []
+
+    def message(self) -> Message:
+        """The answer, once an attempt has finished."""
+        return fold(self._events)
+
+
+class Opened(Struct, frozen=True):
+    """The handshake: a response can be started. The frames follow; the channel closes after the last.
+
+    `ended()` tells a body that ended in `message_stop` or an error event from one whose writer died.
+    """
+
+    frames: trio.MemoryReceiveChannel[bytes]
+    ended: Callable[[], bool]
+
+
+class Pulse(Struct, frozen=True, kw_only=True):
+    """How a stream is kept alive, in seconds.
+
+    `open_after`: the head is sent alone if no content came by then, so that pings can follow it.
+    `heartbeat_every`: an empty delta after so long without any event, since pings do not reset Claude
+    Code's watchdog; None for clients that did not ask to see thinking.
+    """
+
+    open_after: float
+    heartbeat_every: float | None
+
+
+class LiveStream:
+    """A client that reads along.
+
+    `started` is called once, when there is something to answer 200 for: the first content or, for a model
+    that thinks long, the head alone (`open_head`). Frames of one upstream read are joined into one item of a
+    channel that holds one: a slow client slows the upstream down, and nothing piles up in between.
+    """
+
+    def __init__(self, emitter: Emitter, *, started: Callable[[Opened], None], stall_limit: float) -> None:
+        self._emitter = emitter
+        self._started = started
+        self._stall_limit = stall_limit
+        self._frames, self._receive = trio.open_memory_channel[bytes](1)
+        self._held: list[Part] = []
+        self._last_event_at = trio.current_time()
+        self.head_sent = False
+        self.shown = False
+
+    async def hear(self, parts: Sequence[Part]) -> None:
+        """Show the parts; hold them back until there is content among them.
+
+        Raises:
+            UpstreamFault: CLIENT_STALLED, the client has not read for `stall_limit` seconds.
+        """
+        if not self.shown:
+            self._held += parts
+            if not (content_bearing(self._held) or self._is_complete()):
+                return
+            parts, self._held = self._held, []
+            self.shown = True
+        await self._send(self._emitter.take(parts))
+
+    def _is_complete(self) -> bool:
+        # An answer may end without any content: a model that spent all its tokens on hidden thought.
+        return bool(self._held) and isinstance(self._held[-1], Finished)
+
+    def forget(self) -> None:
+        """Drop what was held back."""
+        self._held = []
+
+    async def fail(self, kind: str, message: str) -> None:
+        """End the stream with an error event. The open block stays open: Claude Code then asks again.
+
+        Raises:
+            UpstreamFault: CLIENT_STALLED.
+        """
+        if not self._emitter.ended:
+            await self._send(self._emitter.fail(kind, message))
+
+    def close(self) -> None:
+        """No more frames. The body ends here, at once: Claude Code waits for that end."""
+        self._frames.close()
+
+    async def pulse(self, pulse: Pulse) -> None:
+        """Keep a waiting client waiting; run beside the attempts and cancel when they are done."""
+        await trio.sleep(pulse.open_after)
+        if not self.head_sent:
+            self._post(self._emitter.open())
+        if pulse.heartbeat_every is None:
+            return
+        while True:
+            await trio.sleep_until(self._last_event_at + pulse.heartbeat_every)
+            silent_for = trio.current_time() - self._last_event_at
+            if silent_for >= pulse.heartbeat_every and self._has_room():
+                self._post(self._emitter.heartbeat())
+
+    async def _send(self, events: list[Event]) -> None:
+        data = self._encode(events)
+        if not data:
+            return
+        self._open()
+        with trio.move_on_after(self._stall_limit) as patience:
+            try:
+                await self._frames.send(data)
+            except trio.BrokenResourceError:
+                raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client has gone") from None
+        if patience.cancelled_caught:
+            raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client stopped reading")
+        if self._emitter.ended:
+            self.close()
+
+    def _post(self, events: list[Event]) -> None:
+        """Send without waiting; the caller has checked that there is room."""
+        data = self._encode(events)
+        self._open()
+        self._frames.send_nowait(data)
+
+    def _has_room(self) -> bool:
+        # With a full channel the client is behind: it has something to read and needs no heartbeat, and a
+        # frame out of turn would overtake the one that waits.
+        statistics = self._frames.statistics()
+        return statistics.current_buffer_used == 0 and statistics.tasks_waiting_send == 0
+
+    def _encode(self, events: list[Event]) -> bytes:
+        self._last_event_at = trio.current_time()
+        return b"".join(map(encode_frame, events))
+
+    def _open(self) -> None:
+        if not self.head_sent:
+            self.head_sent = True
+            self._started(Opened(frames=self._receive, ended=lambda: self._emitter.ended))

@@ -1,0 +1,156 @@
+"""Quart put together: guards before every view, our error envelope after every failure, our own lifespan."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import cast
+
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    LifespanScope,
+    LifespanShutdownCompleteEvent,
+    LifespanStartupCompleteEvent,
+)
+from hypercorn.utils import LifespanFailureError
+from quart import Response, g, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from ccproxy_trio.edge.connection import Connection, HouseRequest
+from ccproxy_trio.edge.errors import error_response, told_of
+from ccproxy_trio.edge.guard import Caller, Guard
+from ccproxy_trio.edge.routes import Desk, bug
+from ccproxy_trio.exchange import Services
+from ccproxy_trio.journal import Journal
+from ccproxy_trio.settings.model import Settings
+
+MOST_BYTES = 32 * 2**20  # the API's own limit; Claude Code sends images and PDFs in base64
+BODY_WITHIN = 60  # seconds
+_PUBLIC = frozenset({"/", "/health", "/health/live", "/health/ready"})
+
+House = Callable[[], AbstractAsyncContextManager[Services]]
+
+
+class Lifespan:
+    """Keeps the actor system inside the ASGI lifespan.
+
+    It is entered before the server listens and left after the server has drained, so every request finds
+    it running.
+    """
+
+    def __init__(self, app: "Application", scope: LifespanScope) -> None:
+        self._app = app
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Run from the server's start-up to its shutdown."""
+        await receive()  # lifespan.startup
+        try:
+            async with self._app.house() as services:
+                self._app.desk = Desk(services, self._app.guard)
+                await send(cast("LifespanStartupCompleteEvent", {"type": "lifespan.startup.complete"}))
+                await receive()  # lifespan.shutdown
+        except Exception as error:
+            # A supervisor has given up. Hypercorn would go on serving without us after any other error.
+            raise LifespanFailureError("running", type(error).__name__) from error
+        await send(cast("LifespanShutdownCompleteEvent", {"type": "lifespan.shutdown.complete"}))
+
+
+class Application(QuartTrio):
+    """The ASGI app. `desk` exists while the lifespan runs."""
+
+    asgi_http_class = Connection
+    asgi_lifespan_class = Lifespan  # type: ignore[assignment]  # same protocol, no common base
+    request_class = HouseRequest
+
+    house: House
+    guard: Guard
+    desk: Desk
+
+
+def build(
+    settings: Settings, *, house: House, journal: Journal, new_request_id: Callable[[], str]
+) -> Application:
+    """The app over `house`, which is entered for the time of the lifespan."""
+    app = Application("ccproxy_trio", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MOST_BYTES,
+        BODY_TIMEOUT=BODY_WITHIN,
+        RESPONSE_TIMEOUT=None,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+    )
+    app.house = house
+    app.guard = Guard(settings)
+    _add_checks(app, new_request_id)
+    _add_error_handlers(app, journal)
+    _add_routes(app)
+    return app
+
+
+def _add_checks(app: Application, new_request_id: Callable[[], str]) -> None:
+    @app.before_request
+    async def check() -> None:
+        g.request_id = new_request_id()
+        server = request.scope.get("server")
+        peer = request.scope.get("client")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        g.caller = Caller(
+            headers=headers, server=server[0] if server else None, peer=peer[0] if peer else None
+        )
+        app.guard.check(g.caller)
+        if request.path not in _PUBLIC:
+            app.guard.check_key(g.caller)
+
+    @app.after_request
+    async def add_request_id(response: Response) -> Response:
+        response.headers["request-id"] = g.get("request_id") or new_request_id()
+        return response
+
+
+def _add_error_handlers(app: Application, journal: Journal) -> None:
+    @app.errorhandler(HTTPException)
+    async def refused(error: HTTPException) -> Response:
+        return error_response(told_of(error), request_id=g.get("request_id", ""))
+
+    @app.errorhandler(Exception)
+    async def failed(error: Exception) -> Response:
+        told = told_of(error)
+        if told.status == 500 and told.kind == "api_error":
+            journal(bug(error, request_id=g.get("request_id")))
+        return error_response(told, request_id=g.get("request_id", ""))
+
+
+def _add_routes(app: Application) -> None:
+    @app.get("/")
+    async def root() -> Response:
+        return await app.desk.root()
+
+    # A base URL that ends in /v1 is a common slip; Claude Code then asks for /v1/v1/messages.
+    @app.post("/v1/v1/messages")
+    @app.post("/v1/messages")
+    async def messages() -> Response:
+        return await app.desk.messages()
+
+    @app.post("/v1/v1/messages/count_tokens")
+    @app.post("/v1/messages/count_tokens")
+    async def count_tokens() -> Response:
+        return await app.desk.count_tokens()
+
+    @app.get("/v1/models")
+    async def models() -> Response:
+        return await app.desk.models()
+
+    @app.get("/v1/models/<path:name>")
+    async def model(name: str) -> Response:
+        return await app.desk.model(name)
+
+    @app.get("/health")
+    async def health() -> Response:
+        return await app.desk.health()
+
+    @app.get("/health/live")
+    async def live() -> Response:
+        return await app.desk.live()
+
+    @app.get("/health/ready")
+    async def ready() -> Response:
+        return await app.desk.ready()

@@ -1,0 +1,133 @@
+"""Who may ask: the client key, and the checks that keep web pages out.
+
+A proxy on loopback is reachable by every page the user's browser opens: by a cross-site POST, or through a
+host name that an attacker lets point to 127.0.0.1. The first bears an Origin, the second a foreign Host.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.wire.faults import RequestRefused
+
+_CROSS_SITE = frozenset({"cross-site", "same-site"})
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """What a request shows of its sender. `server` is the address it arrived at, `peer` the sender's."""
+
+    headers: Mapping[str, str]  # lower-cased names
+    server: str | None
+    peer: str | None
+
+
+class Guard:
+    """Decides on each request before anything else is looked at."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = [_digest(key.reveal()) for key in settings.client_api_keys]
+        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in settings.allowed_origins)
+
+    def check(self, caller: Caller) -> None:
+        """Let the request in, or say why not.
+
+        Raises:
+            RequestRefused: 403, wrong Host or Origin, or an open door without a key.
+        """
+        if not self._keys and not is_loopback(caller.server):
+            raise _forbidden(
+                "This proxy is reachable from other machines but has no client key. "
+                "Set client_api_keys (or ANTHROPIC_API_KEY), or bind it to 127.0.0.1."
+            )
+        self._check_host(caller)
+        self._check_origin(caller)
+
+    def check_key(self, caller: Caller) -> None:
+        """Insist on a client key, where there are any.
+
+        Raises:
+            RequestRefused: 401.
+        """
+        if not self.knows(caller):
+            raise RequestRefused(
+                "This proxy wants a client key: set ANTHROPIC_API_KEY to one of its client_api_keys.",
+                status=401,
+                kind="authentication_error",
+            )
+
+    def knows(self, caller: Caller) -> bool:
+        """The caller shows a valid client key in either header, or none is needed."""
+        offered = [_digest(key) for key in _offered_keys(caller.headers)]
+        # Digests have one length, so the comparison takes as long for a near miss as for a far one; every
+        # pair is compared, so it does not tell which key was close either.
+        matches = [hmac.compare_digest(key, offer) for key in self._keys for offer in offered]
+        return not self._keys or any(matches)
+
+    def trusts(self, caller: Caller) -> bool:
+        """The caller may see details: it holds a key, or it sits on this machine and none is set."""
+        return self.knows(caller) and (bool(self._keys) or is_loopback(caller.peer))
+
+    def _check_host(self, caller: Caller) -> None:
+        name = _host_name(caller.headers.get("host", ""))
+        if name in self._hosts or is_loopback(name):
+            return
+        if is_loopback(caller.server) or self._hosts:
+            raise _forbidden(
+                f"The host name {name[:100]!r} is not one of this proxy's. "
+                "Add it to allowed_hosts if it should be."
+            )
+
+    def _check_origin(self, caller: Caller) -> None:
+        if caller.headers.get("sec-fetch-site", "none") in _CROSS_SITE:
+            raise _forbidden("Web pages of other sites may not use this proxy.")
+        origin = caller.headers.get("origin", "").lower().rstrip("/")
+        if not origin or origin in self._origins:
+            return
+        if urlsplit(origin).netloc != caller.headers.get("host", "").lower():
+            raise _forbidden(
+                "Web pages of other origins may not use this proxy. Add the origin to allowed_origins."
+            )
+
+
+def is_loopback(host: str | None) -> bool:
+    """A name or address that only this machine can mean. None (no TCP address) is a Unix socket."""
+    if host is None:
+        return True
+    if host.lower() in ("localhost", "localhost."):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without the port: `[::1]:8082` gives `::1`."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _offered_keys(headers: Mapping[str, str]) -> Sequence[str]:
+    offered = []
+    if key := headers.get("x-api-key"):
+        offered.append(key)
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        offered.append(token.strip())
+    return offered
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _forbidden(message: str) -> RequestRefused:
+    return RequestRefused(message, status=403, kind="permission_error")

@@ -1,0 +1,313 @@
+"""One client request's journey: choose, lease, open, translate, show; fall back until the first content.
+
+Read `stream`, `answer` and `Exchange.run` first, then down; `attempt.py` is what happens inside one try. The
+request's own nursery owns the exchange, so a client's hang-up is ordinary cancellation: it closes the
+upstream connection, gives the lease back, and nobody's health suffers.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import assert_never
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
+from ccproxy_trio.actors.provider import Lease, Refusal
+from ccproxy_trio.attempt import AttemptRun, Try, Unit
+from ccproxy_trio.audience import Audience, LiveStream, Opened, Pulse, WholeAnswer
+from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, describe
+from ccproxy_trio.health.verdict import Next, Ruling, judge
+from ccproxy_trio.journal import Journal
+from ccproxy_trio.routing.question import Attempt, Query, Use, Wait
+from ccproxy_trio.routing.telling import Told
+from ccproxy_trio.routing.tiers import tier_of
+from ccproxy_trio.settings.model import Settings, Tier
+from ccproxy_trio.translate.emit import Emitter
+from ccproxy_trio.translate.parts import Part
+from ccproxy_trio.translate.request import needs
+from ccproxy_trio.wire.anthropic import MessagesRequest
+from ccproxy_trio.wire.events import Message
+from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
+
+CONTENT_WITHIN = 600.0  # seconds a request may take to its first content when nobody says otherwise
+CLIENT_MARGIN = 5.0  # seconds before the client's own time-out, so that it hears from us and not its timer
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """What an exchange works with. `mint` gives 24 fresh base-32 characters."""
+
+    settings: Settings
+    dispatcher: Dispatcher
+    units: Mapping[str, Unit]
+    journal: Journal
+    mint: Callable[[], str]
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """A client's request as the edge hands it over.
+
+    `client_timeout` is how many seconds the client said it would wait; `patient` says that it may be sent
+    heartbeats in a thinking block (it asked for thinking, or it is Claude Code).
+    """
+
+    request: MessagesRequest
+    request_id: str
+    prompt_tokens: int
+    session: str | None
+    client_timeout: float | None
+    patient: bool
+
+
+class NothingLeft(Exception):
+    """Every candidate has failed and nothing was shown. `told` is what the client gets to read."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.message)
+        self.told = told
+
+
+class CutShort(Exception):
+    """An answer that the client had begun to read broke off. The text is for the client."""
+
+
+async def answer(ask: Ask, services: Services) -> Message:
+    """Serve a client that waits for the whole answer.
+
+    Raises:
+        RequestRefused: the request cannot be served as it stands.
+        NothingLeft: no provider could.
+    """
+    audience = WholeAnswer(lambda: _emitter(ask, services))
+    exchange = Exchange(ask, services, audience)
+    with exchange.books.exchange(exchange.ending):
+        await exchange.run()
+        return audience.message()
+
+
+async def stream(ask: Ask, services: Services, *, started: Callable[[Opened], None]) -> None:
+    """Serve a client that reads along. `started` is called when there is something to answer 200 for.
+
+    Until then failures are raised; afterwards they are error events in the stream.
+
+    Raises:
+        RequestRefused: the request cannot be served as it stands.
+        NothingLeft: no provider could.
+    """
+    audience = LiveStream(_emitter(ask, services), started=started, stall_limit=services.settings.stall_limit)
+    exchange = Exchange(ask, services, audience)
+    try:
+        with exchange.books.exchange(exchange.ending):
+            await _with_pulse(exchange, audience)
+    except (NothingLeft, RequestRefused, CutShort) as error:
+        if not audience.head_sent:
+            raise
+        await _end_in_error(audience, str(error))
+    finally:
+        audience.close()
+
+
+async def _with_pulse(exchange: "Exchange", audience: LiveStream) -> None:
+    """Run the exchange with the keep-alives beside it.
+
+    A nursery would wrap our errors into a group, so they cross its border as a value.
+    """
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audience.pulse, exchange.pulse())
+        try:
+            await exchange.run()
+        except (NothingLeft, RequestRefused, CutShort) as error:
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _end_in_error(audience: LiveStream, text: str) -> None:
+    # Never `overloaded_error`: Claude Code would stream three times more before it shows anything. Any other
+    # kind makes it ask once without `stream`, and that answer carries the true status.
+    with suppress(UpstreamFault):  # the client has stopped reading; there is nobody to tell
+        await audience.fail("api_error", text)
+
+
+def _emitter(ask: Ask, services: Services) -> Emitter:
+    return Emitter(
+        message_id="msg_" + services.mint(), model=ask.request.model, input_tokens=ask.prompt_tokens
+    )
+
+
+class Exchange:
+    """The loop over candidates for one request, whoever listens."""
+
+    def __init__(self, ask: Ask, services: Services, audience: Audience) -> None:
+        self._ask = ask
+        self._services = services
+        self._audience = audience
+        self._tier: Tier = tier_of(ask.request.model, services.settings.default_tier)
+        self._content_deadline = trio.current_time() + _content_within(ask)
+        facts = Facts(
+            request_id=ask.request_id,
+            session=ask.session,
+            model=ask.request.model,
+            tier=self._tier,
+            stream=ask.request.stream,
+        )
+        self._empty_answer: Sequence[Part] | None = None
+        self.books = Bookkeeper(facts, services.journal)
+
+    async def run(self) -> None:
+        """Find a candidate whose answer reaches its end.
+
+        Raises:
+            RequestRefused: the request cannot be put to any provider.
+            NothingLeft: all were tried, and nothing was shown.
+            CutShort: an answer that had begun to be shown broke off.
+        """
+        dispatcher, query = self._services.dispatcher, self._first_query()
+        while True:
+            step = await dispatcher.choose(query)
+            match step:
+                case Use():
+                    await trio.sleep(step.after)
+                    attempt = await self._try(step)
+                    if attempt is None:
+                        break
+                    query = _after_attempt(query, step, attempt)
+                case Wait():
+                    await dispatcher.wait_for_change(until=step.until)
+                    query = step.resumed(query)
+                case Exhausted():
+                    await self._give_up(step)
+                    break
+                case _:
+                    assert_never(step)
+
+    async def _try(self, step: Use) -> Attempt | None:
+        """Make one attempt; None when its answer reached its end."""
+        candidate = step.candidate
+        unit = self._services.units[candidate.provider]
+        lease = await unit.actor.lease(candidate.model, forced=step.forced)
+        if isinstance(lease, Refusal):
+            # Nothing was sent: another request was quicker. The candidate is out for this round.
+            return Attempt(
+                candidate=candidate,
+                kind=None,
+                next=Next.TRY_ANOTHER,
+                message=lease.why,
+                ended_at=trio.current_time(),
+            )
+        with self.books.attempt(candidate) as book, lease:
+            run = AttemptRun(self._what(step, unit), lease=lease, audience=self._audience)
+            fault = await self._outcome(run, lease, book)
+        return None if fault is None else self._failed(step, run, fault)
+
+    async def _give_up(self, exhausted: Exhausted) -> None:
+        if self._empty_answer is None:
+            raise NothingLeft(exhausted.told)
+        # Somebody did answer, with nothing. That is an answer where nobody had a better one.
+        await self._audience.hear(self._empty_answer)
+
+    async def _outcome(self, run: AttemptRun, lease: Lease, book: AttemptBook) -> UpstreamFault | None:
+        """Run the attempt and settle its lease; the fault it ended in, if any."""
+        try:
+            await run.run()
+        except UpstreamFault as fault:
+            # What it says about the provider depends on what the provider sent, what follows on what the
+            # client saw. They differ for a client that waits for the whole answer.
+            lease.settle(judge(fault, shown=run.first_content_at is not None), fault)
+            book.failed(fault)
+            return fault
+        finally:
+            book.first_content_at = run.first_content_at
+            book.usage = run.usage
+        lease.settle(Ruling.healthy())
+        book.succeeded()
+        return None
+
+    def _failed(self, step: Use, run: AttemptRun, fault: UpstreamFault) -> Attempt:
+        """The attempt as the dispatcher will hear of it, unless it is too late for another."""
+        if self._audience.shown:
+            raise CutShort(f"The answer broke off: {step.candidate.provider} failed ({describe(fault)}).")
+        self._audience.forget()
+        if fault.kind is FaultKind.EMPTY:
+            self._empty_answer = run.empty_answer
+        return Attempt(
+            candidate=step.candidate,
+            kind=fault.kind,
+            next=judge(fault, shown=False).next,
+            ended_at=trio.current_time(),
+            message=fault.message,
+            status=fault.status,
+            retry_after=fault.retry_after,
+            overflow=fault.overflow,
+            whole_provider=fault.whole_provider,
+        )
+
+    def _what(self, step: Use, unit: Unit) -> Try:
+        return Try(
+            request=self._ask.request,
+            unit=unit,
+            candidate=step.candidate,
+            session=self._ask.session,
+            content_deadline=self._content_deadline,
+            deadline=self._deadline(unit),
+            mint=self._services.mint,
+        )
+
+    def _deadline(self, unit: Unit) -> float:
+        """When the whole answer must be there. A stream may go on for as long as content flows."""
+        limit = unit.settings.total_timeout
+        total = math.inf if limit is None else trio.current_time() + limit
+        return total if self._ask.request.stream else min(total, self._content_deadline)
+
+    def _first_query(self) -> Query:
+        return Query(
+            tier=self._tier,
+            model=self._ask.request.model,
+            deadline=self._content_deadline,
+            needs=needs(self._ask.request),
+            prompt_tokens=self._ask.prompt_tokens,
+        )
+
+    def pulse(self) -> Pulse:
+        """How the keep-alives of this exchange beat."""
+        settings = self._services.settings
+        return Pulse(
+            open_after=settings.commit_after,
+            heartbeat_every=settings.heartbeat_interval if self._ask.patient else None,
+        )
+
+    def ending(self, error: BaseException | None) -> Ending:
+        """What the way an exchange was left means, for the journal."""
+        match error:
+            case None:
+                return Ending(how="complete", status=200)
+            case NothingLeft(told=told):
+                return Ending(how="error", status=told.status, error_type=told.kind)
+            case RequestRefused():
+                return Ending(how="refused", status=error.status, error_type=error.kind)
+            case CutShort():
+                return Ending(how="midfail", status=200, error_type="api_error")
+            case trio.Cancelled():
+                return Ending(how="cancelled", status=499)
+            case _:
+                return Ending(how="error", status=500, error_type="api_error")
+
+
+def _content_within(ask: Ask) -> float:
+    """Seconds until the first content must be there, or for a client that waits for all of it, the last.
+
+    A streaming client's own time-out ends with our head, which is sent early; the other kind of client
+    gives up at its time-out whatever we do.
+    """
+    if ask.client_timeout is None:
+        return CONTENT_WITHIN
+    return min(CONTENT_WITHIN, max(1.0, ask.client_timeout - CLIENT_MARGIN))
+
+
+def _after_attempt(query: Query, step: Use, attempt: Attempt) -> Query:
+    made = msgspec.structs.replace(attempt, round=query.round)
+    return msgspec.structs.replace(query, turn=step.turn, attempts=(*query.attempts, made))

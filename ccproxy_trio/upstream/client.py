@@ -1,0 +1,235 @@
+"""HTTP towards one provider: open a completion, ask its health endpoint. The only room that knows httpx.
+
+Every foreign error becomes an `UpstreamFault` here. None of their texts goes on: httpx quotes the header it
+dislikes, key included.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Self
+
+import httpx
+import trio
+
+from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
+from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.translate.errors import classify
+from ccproxy_trio.upstream.endpoints import endpoints
+from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+
+ERROR_BODY_BYTES = 64 * 1024
+ANSWER_BODY_BYTES = 64 * 2**20
+ERROR_BODY_WITHIN = 5.0  # seconds; a provider that drips its error page is not worth more
+KEEP_ALIVE_EXPIRY = 30.0  # seconds
+
+
+class Answer:
+    """A 200 whose head has arrived. Owned by `Upstream.open`'s `async with`."""
+
+    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._taken = 0
+        content_type: str = response.headers.get("content-type", "")
+        self.is_event_stream = content_type.lower().startswith("text/event-stream")
+
+    async def receive_some(self) -> bytes:
+        """The next bytes as they come, b"" at the end of the body. Cancelling loses the connection.
+
+        Raises:
+            UpstreamFault: reset, bad framing, or more than `ANSWER_BODY_BYTES`.
+        """
+        try:
+            data = await anext(self._chunks, b"")
+        except httpx.HTTPError as error:
+            raise transport_fault(error, reused=False) from None
+        self._taken += len(data)
+        if self._taken > ANSWER_BODY_BYTES:
+            raise UpstreamFault(FaultKind.PROTOCOL, "the answer is larger than any answer should be")
+        return data
+
+    async def receive_all(self) -> bytes:
+        """The rest of the body."""
+        body = bytearray()
+        while data := await self.receive_some():
+            body += data
+        return bytes(body)
+
+
+class Upstream:
+    """One provider's connections. Enter it (`async with`) before use; it outlives its provider's actor.
+
+    `wall` gives epoch seconds; it is only used to read a Retry-After that is a date.
+    """
+
+    def __init__(
+        self, provider: ProviderSettings, *, tls: ssl.SSLContext, connections: int, wall: Callable[[], float]
+    ) -> None:
+        self._provider = provider
+        self._endpoints = endpoints(provider)
+        self._wall = wall
+        self._client = httpx.AsyncClient(
+            # Our own Trio deadlines bound everything but the connect: a byte now and then, or a comment,
+            # resets httpx's read timeout for ever.
+            timeout=httpx.Timeout(None, connect=provider.connect_timeout, pool=5.0),
+            limits=httpx.Limits(
+                max_connections=connections,
+                max_keepalive_connections=connections,
+                keepalive_expiry=KEEP_ALIVE_EXPIRY,
+            ),
+            verify=tls,
+            follow_redirects=False,  # a redirect would carry the key to another host
+            trust_env=False,  # HTTPS_PROXY or .netrc must not see it either
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 2.0):
+            await self._client.aclose()
+
+    @asynccontextmanager
+    async def open(self, body: bytes, *, model: str, streaming: bool) -> AsyncIterator[Answer]:
+        """Send one chat completion; yields once a 200's head has arrived.
+
+        Nothing is retried and no time is bounded here, but connecting. Cancelling closes the connection.
+
+        Raises:
+            UpstreamFault: no usable answer: refused, reset, TLS, or any status but 200.
+        """
+        request = self._request(body, model=model, streaming=streaming)
+        trace = _ConnectionTrace()
+        request.extensions["trace"] = trace.note
+        response = await self._send(request, trace)
+        try:
+            chunks = response.aiter_raw()
+            try:
+                await self._insist_on_200(response, chunks)
+                yield Answer(response, chunks)
+            finally:
+                await chunks.aclose()  # type: ignore[attr-defined]  # typed as an iterator, made as a generator
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+                await response.aclose()
+
+    def _request(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
+        accept = "text/event-stream" if streaming else "application/json"
+        try:
+            return self._client.build_request(
+                "POST",
+                self._endpoints.completions_for(model),
+                content=body,
+                headers=[*self._endpoints.headers, ("accept", accept)],
+            )
+        except (httpx.InvalidURL, UnicodeError):
+            raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
+
+    async def _send(self, request: httpx.Request, trace: "_ConnectionTrace") -> httpx.Response:
+        try:
+            return await self._client.send(request, stream=True)
+        except (httpx.HTTPError, UnicodeError, OSError) as error:
+            raise transport_fault(error, reused=not trace.connected) from None
+
+    async def _insist_on_200(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
+        headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        if response.status_code == 200:
+            if headers.get("content-encoding", "identity") not in ("identity", ""):
+                raise UpstreamFault(FaultKind.PROTOCOL, "it compressed an answer that was to come plain")
+            return
+        body = await _error_body(chunks)
+        raise classify(
+            response.status_code, headers, body, profile=self._provider.profile, wall_now=self._wall()
+        )
+
+    async def probe(self) -> ProbeResult:
+        """Ask the endpoint that costs nothing (`GET .../models`). Never raises but for cancellation."""
+        started = trio.current_time()
+        verdict, detail = await self._probe()
+        return ProbeResult(verdict=verdict, detail=detail, seconds=trio.current_time() - started)
+
+    async def _probe(self) -> tuple[ProbeVerdict, str]:
+        try:
+            request = self._client.build_request(
+                "GET", self._endpoints.models, headers=list(self._endpoints.headers)
+            )
+            response = await self._client.send(request, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
+            return ProbeVerdict.FAIL, str(transport_fault(error, reused=False).kind)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+            await response.aclose()
+        return _probe_verdict(response.status_code), f"HTTP {response.status_code}"
+
+
+class _ConnectionTrace:
+    """Learns from httpcore's trace whether a request had to open a connection or used a kept-alive one."""
+
+    def __init__(self) -> None:
+        self.connected = False
+
+    async def note(self, event: str, _: Mapping[str, object]) -> None:
+        if event == "connection.connect_tcp.started":
+            self.connected = True
+
+
+async def _error_body(chunks: AsyncIterator[bytes]) -> bytes:
+    body = bytearray()
+    with trio.move_on_after(ERROR_BODY_WITHIN):
+        try:
+            async for data in chunks:
+                body += data
+                if len(body) >= ERROR_BODY_BYTES:
+                    break
+        except httpx.HTTPError:
+            pass  # the status is known; a body cut short only makes the text shorter
+    return bytes(body[:ERROR_BODY_BYTES])
+
+
+def _probe_verdict(status: int) -> ProbeVerdict:
+    if status in (404, 405, 501):
+        return ProbeVerdict.UNSUPPORTED
+    if status in (401, 403):
+        return ProbeVerdict.AUTH
+    if status == 429:
+        return ProbeVerdict.LIMITED
+    return ProbeVerdict.OK if status < 400 else ProbeVerdict.FAIL
+
+
+def transport_fault(error: Exception, *, reused: bool) -> UpstreamFault:
+    """What a transport error means. `reused`: the connection had served a request before.
+
+    A kept-alive connection that dies before the response head says nothing about the provider: it may have
+    closed it as the request was under way.
+    """
+    match error:
+        case httpx.ConnectTimeout():
+            return UpstreamFault(FaultKind.CONNECT_TIMEOUT, "could not connect in time")
+        case httpx.ConnectError() if _is_tls(error):
+            return UpstreamFault(FaultKind.TLS, "the TLS handshake or certificate failed")
+        case httpx.ConnectError():
+            return UpstreamFault(FaultKind.CONNECT, "could not connect")
+        case httpx.PoolTimeout():
+            return UpstreamFault(FaultKind.POOL, "all connections are in use")
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | UnicodeError():
+            return UpstreamFault(FaultKind.CONFIG, "its key, headers or base_url cannot be sent over HTTP")
+        case httpx.RemoteProtocolError() if not _is_disconnect(error):
+            return UpstreamFault(FaultKind.PROTOCOL, "it does not answer in HTTP")
+        case _ if reused:
+            return UpstreamFault(FaultKind.STALE, "the connection had been closed")
+        case _:
+            return UpstreamFault(FaultKind.RESET, "the connection was lost")
+
+
+def _is_disconnect(error: httpx.RemoteProtocolError) -> bool:
+    # One class serves "the peer hung up" and "the peer talks nonsense"; only the text tells them apart.
+    return "disconnected" in str(error) or "peer closed" in str(error)
+
+
+def _is_tls(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

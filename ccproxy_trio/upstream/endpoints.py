@@ -1,0 +1,59 @@
+"""Where a provider's endpoints are and which headers go there: all that can be worked out once, at start."""
+
+from urllib.parse import quote, urlencode
+
+from msgspec import Struct
+
+from ccproxy_trio import __version__
+from ccproxy_trio.settings.model import ProviderSettings
+
+
+class Endpoints(Struct, frozen=True, kw_only=True):
+    """One provider's addresses. `completions` holds `{model}` where the path names the deployment (Azure)."""
+
+    completions: str
+    models: str
+    headers: tuple[tuple[str, str], ...]
+
+    def completions_for(self, model: str) -> str:
+        """The address that answers for `model`."""
+        return self.completions.replace("{model}", quote(model, safe=""))
+
+
+def endpoints(provider: ProviderSettings) -> Endpoints:
+    """Work out the addresses and headers of one provider.
+
+    Azure comes in two forms. With `api_version` it is the deployment form: the base URL is the resource
+    (`https://NAME.openai.azure.com`, whatever path people pasted behind it), the model is part of the path.
+    Without, it is an ordinary OpenAI-compatible base URL (`.../openai/v1`).
+    """
+    base = provider.base_url.rstrip("/")
+    if provider.api_version is not None:
+        resource = base.split("/openai", 1)[0]
+        query = urlencode({"api-version": provider.api_version})
+        completions = f"{resource}/openai/deployments/{{model}}/chat/completions?{query}"
+        models = f"{resource}/openai/models?{query}"
+    else:
+        # A brace in a pasted URL must not be taken for our own placeholder.
+        completions = base.replace("{", "%7B").replace("}", "%7D") + "/chat/completions"
+        models = base + "/models"
+    return Endpoints(completions=completions, models=models, headers=_headers(provider))
+
+
+def _headers(provider: ProviderSettings) -> tuple[tuple[str, str], ...]:
+    headers = {
+        "content-type": "application/json",
+        # Nothing is to be inflated here: 200 kB of gzip can hold 200 MB.
+        "accept-encoding": "identity",
+        "user-agent": f"ccproxy-trio/{__version__}",
+        **_credentials(provider),
+    }
+    headers.update((name.lower(), value.reveal()) for name, value in provider.custom_headers.items())
+    return tuple(headers.items())
+
+
+def _credentials(provider: ProviderSettings) -> dict[str, str]:
+    key = provider.api_key.reveal()
+    if provider.api_version is not None or ".azure.com" in provider.base_url:
+        return {"api-key": key}
+    return {"authorization": f"Bearer {key}"}
