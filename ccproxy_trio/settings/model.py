@@ -1,7 +1,9 @@
 """The configuration file as types: names, defaults and meaning of `config/providers.json`.
 
 Every time is in seconds. Nothing here reads a file or the environment (see `load.py`), so the pure floor
-may import these types.
+may import these types. They are the single source of truth: `validate.py` walks their constraints, and
+`schema.py` turns them into the JSON Schema. In a constraint's `extra`, `unit` is what a number counts and
+`says` is the sentence for somebody whose value breaks the constraint.
 """
 
 from typing import Annotated, Literal
@@ -12,18 +14,62 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 Tier = Literal["big", "middle", "small"]
 Strategy = Literal["priority", "round_robin", "random"]
 ProfileName = Literal[
-    "auto", "openai", "azure", "openrouter", "deepseek", "gemini", "groq", "mistral", "ollama", "vllm", "generic"
+    "auto",
+    "openai",
+    "azure",
+    "openrouter",
+    "deepseek",
+    "gemini",
+    "groq",
+    "mistral",
+    "ollama",
+    "vllm",
+    "generic",
 ]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-SecondsOrOff = Annotated[float, Meta(ge=0, le=86_400)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400, extra={"unit": "seconds"})]
+SecondsOrOff = Annotated[float, Meta(ge=0, le=86_400, extra={"unit": "seconds"})]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Positive = Annotated[int, Meta(ge=1, le=10_000_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-ModelList = Annotated[tuple[Name, ...], Meta(min_length=1)]
+ModelList = Annotated[
+    tuple[Name, ...],
+    Meta(
+        min_length=1, extra={"says": "names no model; leave the tier out if this provider does not serve it."}
+    ),
+]
+ProviderName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$",
+        extra={
+            "says": "should be 1 to 64 characters, with no space at either end and no control characters."
+        },
+    ),
+]
+BaseUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s/?#]+[^\s?#]*$",
+        extra={
+            "says": "should be an address like https://api.example.com/v1, without spaces and without "
+            "anything from a `?` or `#` on (Azure's api-version goes into `api_version`)."
+        },
+    ),
+]
+ApiVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9._-]+$",
+        extra={"says": "should be a version such as 2024-10-21: letters, digits, dots and dashes."},
+    ),
+]
+Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
 
 
 class Secret:
-    """A value that must never be shown. Prints as `***`; `reveal()` is called where it is sent, only there."""
+    """A value that must never be shown. Prints as `***`; `reveal()` is called only where it is sent."""
 
     __slots__ = ("_value",)
 
@@ -48,7 +94,7 @@ class Secret:
 
 
 class Models(Struct, frozen=True, forbid_unknown_fields=True):
-    """A provider's models by tier, each list tried in order. A tier left out is not served by the provider."""
+    """A provider's models by tier, each list tried in order. A tier left out is not served."""
 
     big: ModelList | UnsetType = UNSET
     middle: ModelList | UnsetType = UNSET
@@ -60,11 +106,13 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     wire: Literal["chat"] | UnsetType = UNSET
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | UnsetType = UNSET
-    output_cap: Positive | None | UnsetType = UNSET
+    output_cap: Positive | UnsetType | None = UNSET
     system_role: Literal["system", "developer"] | UnsetType = UNSET
     mid_system: Literal["user", "keep", "hoist"] | UnsetType = UNSET
     reasoning: Literal["none", "effort", "openrouter", "deepseek", "qwen", "gemini"] | UnsetType = UNSET
-    efforts: tuple[Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"], ...] | UnsetType = UNSET
+    efforts: tuple[Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"], ...] | UnsetType = (
+        UNSET
+    )
     replay: Literal["none", "reasoning_content", "reasoning_details", "gemini_extra"] | UnsetType = UNSET
     tool_media: Literal["user", "tool"] | UnsetType = UNSET
     schema: Literal["json", "gemini", "openai"] | UnsetType = UNSET
@@ -86,20 +134,22 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     null_content: bool | UnsetType = UNSET
     think_tags: bool | UnsetType = UNSET
     streaming: bool | UnsetType = UNSET
-    max_tools: Positive | None | UnsetType = UNSET
+    max_tools: Positive | UnsetType | None = UNSET
     lenient: bool | UnsetType = UNSET
 
 
 class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry of `providers`. The first ten names and defaults are the guide's."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    name: ProviderName
     api_key: Secret
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
-    models: Models
+    base_url: BaseUrl  # as loaded: without a slash at its end
+    models: Annotated[
+        Models, Meta(extra={"says": "names no tier; give at least one of big, middle and small its models."})
+    ]
     enabled: bool = True
-    priority: int = 1
-    api_version: str | None = None
+    priority: Priority = 1
+    api_version: ApiVersion | None = None
     timeout: Seconds = 90.0  # to the first content
     max_retries: Count = 3
     custom_headers: dict[str, Secret] = {}
@@ -109,7 +159,9 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     connect_timeout: Seconds = 10.0
     first_content_timeout: Seconds | None = None  # None: `timeout`
     idle_timeout: Seconds = 120.0
-    total_timeout: Seconds | None = None  # None: bounded until the first content, unbounded while content flows
+    total_timeout: Seconds | None = (
+        None  # None: bounded until the first content, unbounded while content flows
+    )
     probe: Literal["models", "completion", "off"] = "models"
     health_check_interval: SecondsOrOff | None = None  # None: the file's
 
@@ -148,7 +200,7 @@ class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class RetryBudget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many extra attempts the process may make: `ratio` a request, at least `min_per_s`, kept for `ttl`."""
+    """Extra attempts the process may make: `ratio` a request, at least `min_per_s`, kept for `ttl`."""
 
     ratio: Annotated[float, Meta(ge=0, le=10)] = 0.2
     min_per_s: Annotated[float, Meta(ge=0, le=1000)] = 1.0
@@ -158,7 +210,10 @@ class RetryBudget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. The first four names and defaults are the guide's."""
 
-    providers: Annotated[tuple[ProviderSettings, ...], Meta(min_length=1)]
+    providers: Annotated[
+        tuple[ProviderSettings, ...],
+        Meta(min_length=1, extra={"says": "is empty; add at least one provider."}),
+    ]
     fallback_strategy: Strategy = "priority"
     health_check_interval: SecondsOrOff = 300.0  # 0: no probes
     circuit_breaker: BreakerSettings = BreakerSettings()
