@@ -1,0 +1,74 @@
+"""Which candidates could serve a request, and in which order: the strategies."""
+
+from collections.abc import Mapping, Sequence
+
+from ccproxy_trio.health.snapshot import Snapshot, State
+from ccproxy_trio.health.verdict import Next
+from ccproxy_trio.routing.chance import shuffled
+from ccproxy_trio.routing.question import VISION, Attempt, Query, Rules
+from ccproxy_trio.routing.tiers import Candidate
+from ccproxy_trio.wire.faults import Overflow
+
+
+def fits(candidate: Candidate, query: Query, rules: Rules) -> bool:
+    """Whether the prompt may fit into the candidate's context window, as far as that is known.
+
+    Some providers cut a prompt that is too long without a word, so a known window is held against our own
+    estimate. Once a provider has said that the prompt is too long, only a larger window will do, and it
+    must be known to be larger.
+    """
+    window = rules.windows.get(candidate)
+    told = [
+        _overflowed(attempt, query, rules) for attempt in query.attempts if attempt.next is Next.TRY_LARGER
+    ]
+    if told:
+        return window is not None and window > max(told)
+    return window is None or window >= query.prompt_tokens
+
+
+def _overflowed(attempt: Attempt, query: Query, rules: Rules) -> int:
+    """How many tokens are proven not to be enough."""
+    overflow = attempt.overflow or Overflow()
+    limit = overflow.limit or rules.windows.get(attempt.candidate, 0)
+    return max(limit, overflow.prompt or query.prompt_tokens)
+
+
+def in_order(
+    query: Query,
+    candidates: Sequence[Candidate],
+    view: Mapping[str, Snapshot],
+    rules: Rules,
+) -> list[Candidate]:
+    """The candidates in the strategy's order, then the better suited first.
+
+    Under `priority` a provider that is due for its trial keeps its place: the next request is the trial, and
+    falls over unnoticed if it fails. A ring or a shuffle prefers those known to work, but for the one whose
+    turn it is: were it always passed over, it would never come back.
+    """
+    place = {name: index for index, name in enumerate(_providers_in_order(query, candidates, rules))}
+
+    def key(candidate: Candidate) -> tuple[bool, bool, bool, int]:
+        snapshot = view.get(candidate.provider)
+        unproven = snapshot is None or snapshot.state is not State.CLOSED
+        return (
+            VISION in query.needs and candidate in rules.blind,
+            candidate.provider in query.avoid,
+            rules.strategy != "priority" and unproven and place[candidate.provider] > 0,
+            place[candidate.provider],
+        )
+
+    return sorted(candidates, key=key)
+
+
+def _providers_in_order(query: Query, candidates: Sequence[Candidate], rules: Rules) -> list[str]:
+    """The tier's providers as the strategy would have them, whatever their health."""
+    names = list(dict.fromkeys(candidate.provider for candidate in candidates))
+    turn = query.turn or 0
+    match rules.strategy:
+        case "priority":
+            return sorted(names, key=lambda name: rules.priorities.get(name, 1))
+        case "round_robin":
+            start = turn % max(len(names), 1)
+            return names[start:] + names[:start]
+        case "random":
+            return shuffled(names, turn)

@@ -1,0 +1,132 @@
+"""The words of routing: what is asked, under which rules, and what the answers are."""
+
+import math
+from collections.abc import Mapping
+from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ccproxy_trio.health.verdict import Next
+from ccproxy_trio.routing.tiers import Candidate
+from ccproxy_trio.settings.model import Settings, Strategy, Tier
+from ccproxy_trio.wire.faults import FaultKind, Overflow
+
+VISION = "vision"  # in `Query.needs`: the request holds images
+
+
+# -- questions -----------------------------------------------------------------------------------------
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One try that led nowhere. `kind` is None where the provider refused the lease, so nothing was sent.
+
+    `ended_at` is on the clock of `now`; `retry_after` in seconds; `round` is the query's at the time.
+    """
+
+    candidate: Candidate
+    kind: FaultKind | None
+    next: Next
+    ended_at: float
+    message: str = ""
+    status: int | None = None
+    retry_after: float | None = None
+    overflow: Overflow | None = None
+    whole_provider: bool = False
+    round: int = 0
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """A request's whole situation.
+
+    `model` is the name the client asked for. `turn` is drawn once a request: the ring's cursor
+    (`round_robin`) or a seed (`random`). `patient_until` is None until a `Wait` named it. `deadline` bounds
+    everything. `prompt_tokens` is our own estimate, 0 if there is none. `avoid`: providers that failed this
+    very conversation a moment ago, asked after the others.
+    """
+
+    tier: Tier
+    model: str
+    turn: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    round: int = 0
+    patient_until: float | None = None
+    deadline: float = math.inf
+    needs: frozenset[str] = frozenset()
+    prompt_tokens: int = 0
+    avoid: frozenset[str] = frozenset()
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """The settings that routing depends on. Times in seconds.
+
+    `windows` holds the context windows that are known, in tokens; `blind` the candidates without vision.
+    """
+
+    priorities: Mapping[str, int]
+    max_retries: Mapping[str, int]
+    windows: Mapping[Candidate, int] = {}
+    blind: frozenset[Candidate] = frozenset()
+    strategy: Strategy = "priority"
+    max_attempts: int = 6
+    queue_wait: float = 5.0
+    patience: float = 20.0
+    panics: bool = True
+    tells: bool = True  # on exhaustion; else the client is asked to come again
+    failover_on_400: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, *, blind: frozenset[Candidate] = frozenset()) -> Self:
+        """The rules of a configuration. `blind` comes from the dialects, which routing does not know."""
+        providers = settings.enabled()
+        tiers: tuple[Tier, ...] = ("big", "middle", "small")
+        models = {
+            Candidate(provider.name, model): provider.window(model)
+            for provider in providers
+            for tier in tiers
+            for model in provider.models_of(tier)
+        }
+        return cls(
+            priorities={provider.name: provider.priority for provider in providers},
+            max_retries={provider.name: provider.max_retries for provider in providers},
+            windows={candidate: window for candidate, window in models.items() if window is not None},
+            blind=blind,
+            strategy=settings.fallback_strategy,
+            max_attempts=settings.max_attempts,
+            queue_wait=settings.queue_wait,
+            patience=settings.patience,
+            panics=settings.panic == "least_bad",
+            tells=settings.on_exhaustion == "tell",
+            failover_on_400=settings.failover_on_400,
+        )
+
+
+# -- answers -------------------------------------------------------------------------------------------
+
+
+class Use(Struct, frozen=True, kw_only=True):
+    """Sleep `after` seconds (mostly 0), then lease this candidate: `forced` past its open breaker or not."""
+
+    candidate: Candidate
+    turn: int
+    forced: bool = False
+    after: float = 0.0
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """Wait until the instant `until`, or until a provider's readiness changes; then ask `resumed(query)`."""
+
+    until: float
+    turn: int
+    round: int
+    patient_until: float
+
+    def resumed(self, query: Query) -> Query:
+        """The question to ask after the wait."""
+        return replace(query, turn=self.turn, round=self.round, patient_until=self.patient_until)
+
+
+class GiveUp(Struct, frozen=True, kw_only=True):
+    """Nothing is left to try, or to wait for."""
+
+    turn: int
