@@ -1,0 +1,116 @@
+"""How one upstream model wants to be spoken to: one value per switch, nothing left open.
+
+A dialect is laid in four coats, later ones winning: the generic server, the profile, what is known of the
+model (both in `profiles.py`), the operator's `options`. `auto` is decided by host, then by model name.
+"""
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from ccproxy_trio.settings.model import DialectOptions, ProviderSettings
+from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """The switches. The defaults are those of an unknown server; comments say what True or a value means."""
+
+    profile: str = "generic"
+    wire: Literal["chat"] = "chat"
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    output_cap: int | None = None  # tokens; larger wishes are lowered to it
+    system_role: Literal["system", "developer"] = "system"
+    mid_system: Literal["user", "keep", "hoist"] = "user"  # system text between the turns
+    reasoning: Literal["none", "effort", "openrouter", "deepseek", "qwen", "gemini"] = "none"
+    efforts: tuple[Effort, ...] = ("low", "medium", "high")
+    replay: Literal["none", "reasoning_content", "reasoning_details", "gemini_extra"] = "none"
+    tool_media: Literal["user", "tool"] = "user"  # where a tool result's images go
+    schema: Literal["json", "gemini", "openai"] = "json"
+    tool_id: Literal["plain40", "mistral9"] = "plain40"
+    sampling: bool = True  # takes temperature and top_p
+    top_k: bool = False
+    stop: bool = True
+    parallel: bool = True  # takes parallel_tool_calls
+    stream_usage: bool = True  # takes stream_options.include_usage
+    json_schema: bool = True  # takes response_format json_schema
+    strict: bool = False
+    tool_choice: bool = True  # takes `required` and a named function
+    cache: Literal["none", "cache_control", "openai_breakpoint"] = "none"
+    prompt_cache_key: bool = False
+    user_field: Literal["none", "safety_identifier", "user"] = "none"
+    merge_users: bool = False  # neighbouring user messages are joined
+    vision: bool = True
+    files: bool = False  # takes PDFs as `file` parts
+    null_content: bool = True  # takes null as an assistant's content
+    think_tags: bool = False  # reasoning comes as <think> inside the text
+    streaming: bool = True
+    max_tools: int | None = None
+    lenient: bool = False  # unknown block types become text instead of a 400
+    # Beyond what `options` may set.
+    reasoning_with_tools: bool = True  # False: effort must be `none` when tools are offered
+    empty_reasoning: str = ""  # sent as reasoning_content where the history has none
+    qwen_template: bool = False  # `chat_template_kwargs` rather than `enable_thinking`
+    extra_key: Literal["google", "vertex"] = "google"  # who reads `extra_content`
+    prefill: Literal["none", "prefix", "continue"] = "none"  # how a last assistant message is to be continued
+    leading_user: bool = False  # the first message after the system prompt must be the user's
+    service_tier: bool = False
+
+
+def resolve(provider: ProviderSettings, model: str) -> Dialect:
+    """The dialect of `model` (its upstream name) at `provider`."""
+    profile, _ = _profile(provider, model)
+    dialect = _over(Dialect(profile=profile), PROFILES[profile])
+    name = _bare(model)
+    for rule in MODELS:
+        if (rule.profiles is None or profile in rule.profiles) and re.search(rule.pattern, name):
+            dialect = _over(dialect, rule.switches)
+    url = urlsplit(provider.base_url)
+    if profile == "gemini" and (url.hostname or "").endswith("aiplatform.googleapis.com"):
+        dialect = msgspec.structs.replace(dialect, extra_key="vertex")
+    if profile == "deepseek" and url.path.rstrip("/").endswith("/beta"):
+        dialect = msgspec.structs.replace(dialect, prefill="prefix")
+    return _over(dialect, provider.options)
+
+
+def reason(provider: ProviderSettings, model: str) -> str:
+    """One sentence for the operator: which profile applies and why."""
+    profile, why = _profile(provider, model)
+    return f"profile {profile}: {why}"
+
+
+def _over(dialect: Dialect, switches: DialectOptions) -> Dialect:
+    chosen = {name: value for name, value in msgspec.structs.asdict(switches).items() if value is not UNSET}
+    return msgspec.structs.replace(dialect, **chosen)
+
+
+def _bare(model: str) -> str:
+    """The name without vendor path and fine-tune mark: `openai/ft:gpt-4o` is `gpt-4o` to the rules."""
+    return model.lower().rsplit("/", 1)[-1].removeprefix("ft:")
+
+
+def _profile(provider: ProviderSettings, model: str) -> tuple[str, str]:
+    if provider.profile != "auto":
+        return provider.profile, "configured"
+    if provider.api_version is not None:
+        return "azure", "api_version is set"
+    url = urlsplit(provider.base_url)
+    host = url.hostname or ""
+    for suffix, profile in HOSTS:
+        if host == suffix or host.endswith("." + suffix):
+            return profile, f"chosen by the host {host}"
+    port = _PORT.search(url.netloc)
+    if port and port[1] in PORTS:
+        return PORTS[port[1]], f"chosen by the port {port[1]}"
+    for pattern, profile in MODEL_NAMES:
+        if re.match(pattern, _bare(model)):
+            return profile, f"chosen by the model's name {model}"
+    return "generic", "neither the host nor the model's name is known"
+
+
+# Not `SplitResult.port`, which raises on a number that is none; such a URL fails where it is opened.
+_PORT = re.compile(r":(\d+)$")

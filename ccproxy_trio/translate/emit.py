@@ -1,0 +1,238 @@
+"""The client's half of an answer: parts in, Anthropic's stream events out, in grammar order.
+
+    stream = start { ping } { block } message_delta message_stop
+           | start { ping } { block } [ open-part ] error
+
+Blocks are numbered from 0 without gaps, one is open at a time, and a block is closed lazily: its
+`content_block_stop` goes out together with the next block's start or with the end. A stream that dies while
+its last block is open is repeated by Claude Code; one that dies behind a closed text block is a lost turn.
+
+There is one emitter per client request. Attempts may come and go behind it as long as no content was shown:
+`message_start` and a thinking block that a heartbeat opened stay, and the next attempt's parts go on there.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, assert_never
+
+import msgspec
+from msgspec import UNSET
+
+from ccproxy_trio.translate.parts import (
+    Finished,
+    Part,
+    RedactedThinking,
+    Text,
+    Thinking,
+    ThinkingSignature,
+    ToolArguments,
+    ToolEnd,
+    ToolStart,
+)
+from ccproxy_trio.translate.state import ReplayState, seal
+from ccproxy_trio.wire.events import (
+    EMPTY_OBJECT,
+    ContentBlock,
+    ContentBlockDelta,
+    ContentBlockStart,
+    ContentBlockStop,
+    ContentDelta,
+    ErrorBody,
+    ErrorEvent,
+    Event,
+    InputJsonDelta,
+    Message,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    RedactedThinkingBlock,
+    ServerToolUseBlock,
+    SignatureDelta,
+    Stop,
+    StopReason,
+    TextBlock,
+    TextDelta,
+    ThinkingBlock,
+    ThinkingDelta,
+    ToolUseBlock,
+    Usage,
+    WebSearchToolResultBlock,
+)
+
+BYTES_PER_TOKEN = 4.2  # of English, code and JSON alike, within a tenth
+
+# The open block takes deltas of this kind; a sealed one takes none and closes with the next start.
+_Open = Literal["text", "thinking", "tool", "sealed"]
+
+
+class Emitter:
+    """Shows one client request's answer. `model`: exactly as the client asked for it, since Claude Code drops
+    the thinking blocks of a turn that another model seems to have answered. `input_tokens`: our estimate.
+
+    `ended`: `message_stop` or an error event went out; nothing follows.
+    """
+
+    def __init__(self, *, message_id: str, model: str, input_tokens: int) -> None:
+        self._message_id = message_id
+        self._model = model
+        self._input_tokens = input_tokens
+        self._started = False
+        self._open: _Open | None = None
+        self._index = -1  # of the block opened last
+        self._shown_bytes = 0
+        self.ended = False
+
+    def open(self) -> list[Event]:
+        """`message_start`, the first time."""
+        out: list[Event] = []
+        self._begin(out)
+        return out
+
+    def take(self, parts: Sequence[Part]) -> list[Event]:
+        """The events that show `parts`."""
+        out: list[Event] = []
+        for part in parts:
+            if self.ended:
+                break
+            self._begin(out)
+            self._take(part, out)
+        return out
+
+    def answer(self, content: Sequence[ContentBlock], *, stop_reason: StopReason) -> list[Event]:
+        """A whole answer that needed no provider."""
+        out: list[Event] = []
+        self._begin(out)
+        for block in content:
+            self._whole(block, out)
+        self._finish(Finished(stop_reason), out)
+        return out
+
+    def heartbeat(self) -> list[Event]:
+        """An empty delta: the one thing that resets Claude Code's watchdog and shows nothing.
+
+        Opens a thinking block where no block takes deltas. Reasoning goes on in it; other content closes it.
+        """
+        out: list[Event] = []
+        if self.ended:
+            return out
+        self._begin(out)
+        match self._open:
+            case "text":
+                self._delta(TextDelta(""), out)
+            case "tool":
+                self._delta(InputJsonDelta(""), out)
+            case "thinking":
+                self._delta(ThinkingDelta(""), out)
+            case "sealed" | None:
+                self._start(ThinkingBlock(), "thinking", out)
+                self._delta(ThinkingDelta(""), out)
+            case _:
+                assert_never(self._open)
+        return out
+
+    def fail(self, kind: str, message: str) -> list[Event]:
+        """The answer failed. `kind` is an Anthropic error type. The open block is left open: see above."""
+        out: list[Event] = []
+        if not self.ended:
+            self._begin(out)
+            out.append(ErrorEvent(ErrorBody(kind, message)))
+            self.ended = True
+        return out
+
+    def _begin(self, out: list[Event]) -> None:
+        if self._started:
+            return
+        self._started = True
+        usage = Usage(input_tokens=self._input_tokens)
+        out.append(MessageStart(Message(id=self._message_id, model=self._model, usage=usage)))
+
+    def _take(self, part: Part, out: list[Event]) -> None:
+        match part:
+            case Text():
+                if self._open != "text":
+                    self._start(TextBlock(), "text", out)
+                self._grow(TextDelta(part.text), part.text, out)
+            case Thinking():
+                if self._open != "thinking":
+                    self._start(ThinkingBlock(), "thinking", out)
+                self._grow(ThinkingDelta(part.text), part.text, out)
+            case ToolArguments():
+                self._grow(InputJsonDelta(part.json_text), part.json_text, out)
+            case ToolStart():
+                self._start(ToolUseBlock(part.id, part.name), "tool", out)
+                self._shown_bytes += len(part.name)
+            case ToolEnd():
+                pass  # closed with the next start
+            case ThinkingSignature():
+                self._sign(part.signature, out)
+            case RedactedThinking():
+                self._start(RedactedThinkingBlock(part.data), "sealed", out)
+            case Finished():
+                self._finish(part, out)
+            case _:
+                assert_never(part)
+
+    def _whole(self, block: ContentBlock, out: list[Event]) -> None:
+        match block:
+            case TextBlock():
+                self._take(Text(block.text), out)
+            case ThinkingBlock():
+                self._take(Thinking(block.thinking), out)
+                self._sign(block.signature, out)
+            case ToolUseBlock() | ServerToolUseBlock():
+                self._start(msgspec.structs.replace(block, input=EMPTY_OBJECT), "tool", out)
+                self._take(ToolArguments(bytes(block.input).decode()), out)
+            case RedactedThinkingBlock() | WebSearchToolResultBlock():
+                self._start(block, "sealed", out)
+            case _:
+                assert_never(block)
+
+    def _start(self, block: ContentBlock, kind: _Open, out: list[Event]) -> None:
+        self._close(out)
+        self._index += 1
+        self._open = kind
+        out.append(ContentBlockStart(self._index, block))
+
+    def _close(self, out: list[Event]) -> None:
+        if self._open is None:
+            return
+        if self._open == "thinking":
+            self._sign(_UNKNOWN, out)
+        out.append(ContentBlockStop(self._index))
+        self._open = None
+
+    def _sign(self, signature: str, out: list[Event]) -> None:
+        if self._open == "thinking":
+            self._delta(SignatureDelta(signature), out)
+            self._open = "sealed"
+
+    def _grow(self, delta: ContentDelta, text: str, out: list[Event]) -> None:
+        self._shown_bytes += len(text) if text.isascii() else len(text.encode())
+        self._delta(delta, out)
+
+    def _delta(self, delta: ContentDelta, out: list[Event]) -> None:
+        out.append(ContentBlockDelta(self._index, delta))
+
+    def _finish(self, part: Finished, out: list[Event]) -> None:
+        self._close(out)
+        stop = Stop(
+            stop_reason=part.stop_reason,
+            stop_sequence=part.stop_sequence,
+            stop_details=UNSET if part.stop_details is None else part.stop_details,
+        )
+        out.append(MessageDelta(stop, self._totals(part.usage or Usage())))
+        out.append(MessageStop())
+        self.ended = True
+
+    def _totals(self, usage: Usage) -> Usage:
+        """`usage`, estimated where the provider told nothing: zeros would hide the turn from compaction."""
+        told = usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
+        return msgspec.structs.replace(
+            usage,
+            input_tokens=usage.input_tokens if told else self._input_tokens,
+            output_tokens=usage.output_tokens or max(1, math.ceil(self._shown_bytes / BYTES_PER_TOKEN)),
+        )
+
+
+# For a thinking block whose provider never came to sign it. Never unsigned: see `seal`.
+_UNKNOWN = seal(ReplayState("", ""))

@@ -1,0 +1,233 @@
+"""A conversation of content blocks as a list of Chat messages that every server accepts.
+
+Chat wants each call answered exactly once and at once, before anything else is said. Anthropic's clients
+answer in several messages, in any order, with text and images in between, or not at all. So the walk keeps
+the calls that are still `pending`, and `late`: what may be said only after the last of them is answered.
+When somebody else speaks while calls are pending, they are settled with a note that they were interrupted.
+"""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+
+from ccproxy_trio.translate import system
+from ccproxy_trio.translate.blocks import (
+    SEE_NEXT,
+    arguments,
+    assistant_text,
+    joined,
+    marked,
+    tool_result,
+    user_parts,
+)
+from ccproxy_trio.translate.context import Context
+from ccproxy_trio.translate.replay import replay
+from ccproxy_trio.wire import openai
+from ccproxy_trio.wire.anthropic import AssistantMessage, Message, MessagesRequest, SystemMessage, UserMessage
+from ccproxy_trio.wire.blocks import AssistantBlock, TextBlock, ToolResultBlock, ToolUseBlock
+from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.openai import ChatMessage, Part, TextPart
+
+INTERRUPTED = "[no result: the tool call was interrupted]"
+
+
+def chat_messages(
+    request: MessagesRequest, context: Context, *, also: Sequence[str] = ()
+) -> tuple[ChatMessage, ...]:
+    """The request's system prompt and messages. `also` is said at the end of the system prompt.
+
+    Raises:
+        RequestRefused: a block that cannot be said to this provider, or nothing to say at all.
+    """
+    messages = system.current(request.messages)
+    first = system.leading(messages)
+    walk = _Walk(context)
+    for place, message in enumerate(messages[len(first) :], start=len(first)):
+        walk.step(message, f"messages.{place}")
+    said = walk.end()
+    opening = [(block.text, block.cache_control) for block in system.prompt(request)]
+    for place, message in enumerate(first):
+        opening += [(text, None) for text in system.texts(message, f"messages.{place}", context)]
+    opening += [(text, None) for text in (*also, *walk.hoisted)]
+    parts = [marked(TextPart(text=text), control, context) for text, control in opening]
+    if parts:
+        said.insert(0, _instruction(parts, context))
+    if not said:
+        raise RequestRefused("messages: at least one message must have content")
+    return tuple(said)
+
+
+class _User:
+    """A user message that may still grow. `reminder`: it holds nothing but system text."""
+
+    __slots__ = ("parts", "reminder")
+
+    def __init__(self, parts: list[Part], *, reminder: bool = False) -> None:
+        self.parts = parts
+        self.reminder = reminder
+
+
+_Instruction = openai.SystemMessage | openai.DeveloperMessage
+
+
+class _Walk:
+    def __init__(self, context: Context) -> None:
+        self.hoisted: list[str] = []
+        self._context = context
+        self._out: list[ChatMessage | _User] = []
+        self._pending: list[tuple[str, str]] = []  # the client's id and the upstream's, in the order of calls
+        self._late: list[_User | _Instruction] = []
+        self._reminders: list[str] = []  # of the system messages just passed, which may be several
+
+    def step(self, message: Message, where: str) -> None:
+        match message:
+            case SystemMessage():
+                self._reminders += system.texts(message, where, self._context)
+            case UserMessage():
+                self._remind()
+                self._user(message, f"{where}.content")
+            case AssistantMessage():
+                self._remind()
+                self._assistant(message, f"{where}.content")
+            case _:
+                assert_never(message)
+
+    def end(self) -> list[ChatMessage]:
+        self._remind()
+        self._settle()
+        out = [_finished(item) for item in self._out]
+        if self._context.dialect.leading_user and out and isinstance(out[0], openai.AssistantMessage):
+            out.insert(0, openai.UserMessage("."))
+        return out
+
+    def _user(self, message: UserMessage, where: str) -> None:
+        blocks = (TextBlock(message.content),) if isinstance(message.content, str) else message.content
+        answers = any(isinstance(block, ToolResultBlock) for block in blocks)
+        if not answers:
+            self._settle()
+        parts: list[Part] = []
+        for place, block in enumerate(blocks):
+            at = f"{where}.{place}"
+            rest = self._answer(block, at) if isinstance(block, ToolResultBlock) else None
+            parts += user_parts(block, at, self._context) if rest is None else rest
+        if parts:
+            self._say(_User(parts))
+        if not self._pending:
+            self._release()
+
+    def _answer(self, block: ToolResultBlock, where: str) -> tuple[Part, ...] | None:
+        """Answer a pending call; what of the result has to be said later. None: there is no such call."""
+        call = next((call for call in self._pending if call[0] == block.tool_use_id), None)
+        if call is None:
+            return None
+        self._pending.remove(call)
+        result = tool_result(block, where, self._context)
+        in_place = self._context.dialect.tool_media == "tool"
+        text = result.text or (SEE_NEXT if result.media and not in_place else "")
+        parts: list[Part] = [TextPart(text=text)] if text or not in_place or not result.media else []
+        parts += result.media if in_place else ()
+        if block.cache_control and parts:
+            parts[-1] = marked(parts[-1], block.cache_control, self._context)
+        self._out.append(openai.ToolMessage(call[1], joined(parts)))
+        return () if in_place else result.media
+
+    def _assistant(self, message: AssistantMessage, where: str) -> None:
+        self._settle()
+        blocks = (TextBlock(message.content),) if isinstance(message.content, str) else message.content
+        said = [
+            assistant_text(block, f"{where}.{place}", self._context) for place, block in enumerate(blocks)
+        ]
+        text = "\n\n".join(words for words in said if words)
+        chat = self._assistant_message(text, blocks, where)
+        if not text and not chat.tool_calls:
+            return
+        before = self._out[-1] if self._out else None
+        if isinstance(before, openai.AssistantMessage) and not before.tool_calls and not chat.tool_calls:
+            self._out[-1] = _merged(before, chat)
+        else:
+            self._out.append(chat)
+
+    def _assistant_message(
+        self, text: str, blocks: Sequence[AssistantBlock], where: str
+    ) -> openai.AssistantMessage:
+        again = replay(blocks, self._context)
+        calls: list[openai.ToolCall] = []
+        for place, block in enumerate(blocks):
+            if isinstance(block, ToolUseBlock):
+                upstream_id = self._context.ids.of_call(block.id)
+                self._pending.append((block.id, upstream_id))
+                function = openai.FunctionCall(
+                    self._context.names.of(block.name), arguments(block.input, f"{where}.{place}.input")
+                )
+                extra = again.extras.get(block.id, msgspec.UNSET)
+                calls.append(openai.ToolCall(id=upstream_id, function=function, extra_content=extra))
+        return openai.AssistantMessage(
+            content=text or (None if self._context.dialect.null_content else ""),
+            tool_calls=tuple(calls),
+            reasoning_content=again.content,
+            reasoning_details=again.details,
+        )
+
+    def _remind(self) -> None:
+        """Say what the system messages just passed had to say, as the dialect wants it."""
+        if not self._reminders:
+            return
+        text = "\n\n".join(self._reminders)
+        self._reminders = []
+        match self._context.dialect.mid_system:
+            case "user":
+                self._say(_User([TextPart(text=system.as_reminder(text))], reminder=True))
+            case "keep":
+                self._say(_instruction([TextPart(text=text)], self._context))
+            case "hoist":
+                self.hoisted.append(text)
+            case _:
+                assert_never(self._context.dialect.mid_system)
+
+    def _settle(self) -> None:
+        """Answer every pending call with a note, then say what had to wait."""
+        for _, upstream_id in self._pending:
+            self._out.append(openai.ToolMessage(upstream_id, INTERRUPTED))
+        self._pending = []
+        self._release()
+
+    def _release(self) -> None:
+        late, self._late = self._late, []
+        for item in late:
+            self._say(item)
+
+    def _say(self, item: _User | _Instruction) -> None:
+        if self._pending or self._late:
+            self._late.append(item)
+            return
+        before = self._out[-1] if self._out else None
+        if isinstance(item, _User) and isinstance(before, _User) and self._join(before, item):
+            before.parts += item.parts
+            before.reminder = before.reminder and item.reminder
+        else:
+            self._out.append(item)
+
+    def _join(self, before: _User, after: _User) -> bool:
+        return self._context.dialect.merge_users or before.reminder or after.reminder
+
+
+def _instruction(parts: list[TextPart], context: Context) -> _Instruction:
+    content = joined(parts)
+    texts = content if isinstance(content, str) else tuple(parts)
+    if context.dialect.system_role == "developer":
+        return openai.DeveloperMessage(texts)
+    return openai.SystemMessage(texts)
+
+
+def _finished(item: ChatMessage | _User) -> ChatMessage:
+    return openai.UserMessage(joined(item.parts)) if isinstance(item, _User) else item
+
+
+def _merged(before: openai.AssistantMessage, after: openai.AssistantMessage) -> openai.AssistantMessage:
+    reasoning = [text for text in (before.reasoning_content, after.reasoning_content) if text]
+    return openai.AssistantMessage(
+        content=f"{before.content}\n\n{after.content}",
+        reasoning_content="\n\n".join(reasoning) if reasoning else None,
+        reasoning_details=before.reasoning_details + after.reasoning_details,
+    )

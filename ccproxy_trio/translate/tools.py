@@ -1,0 +1,215 @@
+"""Tools: what the client offers, as functions that the upstream may call."""
+
+import re
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ccproxy_trio.translate import schema
+from ccproxy_trio.translate.context import Context
+from ccproxy_trio.wire.anthropic import (
+    AnyChoice,
+    AutoChoice,
+    CountRequest,
+    MessagesRequest,
+    NamedChoice,
+    NoChoice,
+    SystemMessage,
+    Tool,
+    ToolAdditionBlock,
+    ToolRemovalBlock,
+)
+from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.openai import ChatTool, FunctionDefinition, FunctionName, NamedToolChoice
+
+WEB_SEARCH = re.compile(r"web_search_\d+")
+_NEEDS_A_SCREEN = re.compile(r"(computer|computer_toolset|browser_toolset)_\d+")
+_RUN_BY_ANTHROPIC = re.compile(
+    r"(web_search|web_fetch|code_execution|tool_search_tool_(regex|bm25)|advisor)_\d+"
+    r"|tool_search_tool_(regex|bm25)|mcp_toolset"
+)
+# Nothing is lost by leaving these out while the model can still answer by itself.
+_MAY_BE_MISSED = re.compile(r"(web_search|web_fetch)_\d+")
+
+
+class Known(Struct, frozen=True):
+    """A tool that clients run themselves and Anthropic's models know without a schema."""
+
+    type: re.Pattern[str]
+    description: str
+    properties: dict[str, dict[str, object]]
+    required: tuple[str, ...] = ()
+
+
+_TEXT: dict[str, object] = {"type": "string"}
+_NUMBER: dict[str, object] = {"type": "integer"}
+_EDITOR: dict[str, dict[str, object]] = {
+    "path": {**_TEXT, "description": "Absolute path of the file or directory."},
+    "view_range": {
+        "type": "array",
+        "items": _NUMBER,
+        "description": "view: first and last line, -1 for the end.",
+    },
+    "file_text": {**_TEXT, "description": "create: the content of the new file."},
+    "old_str": {**_TEXT, "description": "str_replace: the exact text to replace; it must occur once."},
+    "new_str": {**_TEXT, "description": "str_replace: the text to put in its place."},
+    "insert_line": {**_NUMBER, "description": "insert: the line after which to insert, 0 for the beginning."},
+    "insert_text": {**_TEXT, "description": "insert: the text to insert."},
+}
+_EDITOR_COMMANDS = ["view", "create", "str_replace", "insert"]
+
+KNOWN: tuple[Known, ...] = (
+    Known(
+        re.compile(r"bash_\d+"),
+        "Run a command in a persistent bash session.",
+        {
+            "command": {**_TEXT, "description": "The command to run. Not needed when restarting."},
+            "restart": {"type": "boolean", "description": "Start the session anew."},
+        },
+    ),
+    Known(
+        re.compile(r"text_editor_\d+"),
+        "View, create and edit text files.",
+        {"command": {**_TEXT, "enum": _EDITOR_COMMANDS}, **_EDITOR},
+        ("command", "path"),
+    ),
+    Known(
+        re.compile(r"memory_\d+"),
+        "Keep notes in files below /memories that outlive this conversation.",
+        {
+            "command": {**_TEXT, "enum": [*_EDITOR_COMMANDS, "delete", "rename"]},
+            **_EDITOR,
+            "old_path": {**_TEXT, "description": "rename: the path now."},
+            "new_path": {**_TEXT, "description": "rename: the path to be."},
+        },
+        ("command",),
+    ),
+)
+
+
+def offered(request: CountRequest) -> tuple[Tool, ...]:
+    """The request's tools after what system messages add and remove on the way.
+
+    Raises:
+        RequestRefused: a tool without a name, or two of one name.
+    """
+    tools: dict[str, Tool] = {}
+    for place, tool in enumerate(request.tools or ()):
+        name = tool.name or (tool.type if tool.type == "mcp_toolset" else "")
+        if not name:
+            raise RequestRefused(f"tools.{place}.name: field required")
+        if name in tools and tool.type != "mcp_toolset":
+            raise RequestRefused(f"tools.{place}.name: tool names must be unique, {name!r} occurs twice")
+        tools[name] = tool
+    declared = dict(tools)
+    for message in request.messages:
+        if isinstance(message, SystemMessage) and not isinstance(message.content, str):
+            _apply_changes(message, tools, declared)
+    return tuple(tools.values())
+
+
+def _apply_changes(message: SystemMessage, tools: dict[str, Tool], declared: dict[str, Tool]) -> None:
+    for block in message.content:
+        match block:
+            case ToolAdditionBlock(tool=change):
+                defined = change.definition or Tool(
+                    name=change.name, description=change.description, input_schema=change.input_schema
+                )
+                if change.definition or bytes(change.input_schema):
+                    declared[defined.name] = defined
+                if defined.name in declared:  # else a reference to a tool that only Anthropic knows
+                    tools[defined.name] = declared[defined.name]
+            case ToolRemovalBlock(tool=change):
+                tools.pop(change.name, None)
+
+
+def functions(tools: tuple[Tool, ...], context: Context) -> tuple[ChatTool, ...]:
+    """The tools as functions. Those that Anthropic would run are left out, with a note.
+
+    Raises:
+        RequestRefused: a tool that cannot work here, too many of them, or only such as Anthropic runs.
+    """
+    kept = [_function(tool, context) for tool in tools]
+    made = tuple(function for function in kept if function is not None)
+    if tools and not made and not all(_MAY_BE_MISSED.fullmatch(tool.type or "") for tool in tools):
+        raise RequestRefused(f"tools: {tools[0].type} is run by Anthropic and is not available here")
+    at_most = context.dialect.max_tools
+    if at_most is not None and len(made) > at_most:
+        raise RequestRefused(f"tools: {len(made)} tools, but this provider takes at most {at_most}")
+    return made
+
+
+def _function(tool: Tool, context: Context) -> ChatTool | None:
+    kind = tool.type or "custom"
+    where = f"tools.{tool.name}"
+    for known in KNOWN:
+        if known.type.fullmatch(kind):
+            return ChatTool(_known_function(tool, known, context))
+    if _NEEDS_A_SCREEN.fullmatch(kind):
+        raise RequestRefused(f"{where}.type: {kind} is not available with this provider")
+    if _RUN_BY_ANTHROPIC.fullmatch(kind):
+        context.note(f"tool {tool.name or kind} left out: it is run by Anthropic")
+        return None
+    if kind != "custom" and not bytes(tool.input_schema):
+        raise RequestRefused(f"{where}.type: unknown tool type {kind!r}")
+    dialect = context.dialect
+    parameters = schema.parameters(tool.input_schema, dialect.schema, f"{where}.input_schema")
+    strict = bool(tool.strict) and dialect.strict and schema.is_strict(parameters, where)
+    return ChatTool(
+        FunctionDefinition(
+            name=context.names.of(tool.name),
+            description=tool.description,
+            parameters=parameters,
+            strict=True if strict else None,
+        )
+    )
+
+
+def _known_function(tool: Tool, known: Known, context: Context) -> FunctionDefinition:
+    described = {"type": "object", "properties": known.properties, "required": known.required}
+    parameters = Raw(msgspec.json.encode(described if known.required else {**described, "required": []}))
+    return FunctionDefinition(
+        name=context.names.of(tool.name),
+        description=tool.description or known.description,
+        parameters=schema.parameters(parameters, context.dialect.schema, f"tools.{tool.name}"),
+    )
+
+
+class Choice(Struct, frozen=True):
+    """`tool_choice` and `parallel_tool_calls`; None: not sent."""
+
+    tool_choice: str | NamedToolChoice | None = None
+    parallel: bool | None = None
+
+
+def choice(request: MessagesRequest, tools: tuple[ChatTool, ...], context: Context) -> Choice:
+    """What the upstream is told about having to call tools.
+
+    Raises:
+        RequestRefused: the tool that must be called is not among those offered.
+    """
+    asked = request.tool_choice
+    if not tools or asked is None:
+        return Choice()
+    one_at_a_time = asked.disable_parallel_tool_use and context.dialect.parallel
+    return Choice(_tool_choice(asked, tools, context), False if one_at_a_time else None)
+
+
+def _tool_choice(
+    asked: AutoChoice | AnyChoice | NamedChoice | NoChoice, tools: tuple[ChatTool, ...], context: Context
+) -> str | NamedToolChoice | None:
+    match asked:
+        case AutoChoice():
+            return "auto"
+        case NoChoice():
+            return "none"
+        case AnyChoice() if context.dialect.tool_choice:
+            return "required"
+        case NamedChoice(name=name):
+            function = context.names.of(name)
+            if all(tool.function.name != function for tool in tools):
+                raise RequestRefused(f"tool_choice.name: the tool {name!r} is not available")
+            if context.dialect.tool_choice:
+                return NamedToolChoice(FunctionName(function))
+    context.note("tool_choice lowered to auto: this provider cannot be made to call a tool")
+    return "auto"

@@ -1,0 +1,99 @@
+"""How long a provider asks to be left alone: the `Retry-After` family, in seconds.
+
+Wrong, negative and infinite values are as good as none. Absurd ones are passed on as they are; whoever lets
+a model rest has a limit.
+"""
+
+import email.utils
+import math
+import re
+from collections.abc import Iterator, Mapping
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_IN_TEXT = re.compile(
+    r"(?:try|retry)(?: again)?(?: in| after) ((?:\d+h)?(?:\d+m(?!s))?(?:\d+(?:\.\d+)?(?:s|ms))?)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d{1,18}(?:\.\d{0,9})?")
+_EPOCH_MS = 1e11  # a plain number larger than this is an instant in milliseconds since 1970,
+_EPOCH = 1e9  # and one larger than this an instant in seconds
+
+
+def asked_wait(status: int, headers: Mapping[str, str], *, wall_now: float) -> float | None:
+    """The wait that the headers (names in lower case) ask for. `wall_now`: epoch seconds, for dates.
+
+    The reset times of a rate limit come with every answer, so they are believed only of a 429.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(headers.get(name, ""))
+        if milliseconds is not None:
+            return milliseconds / 1000.0
+    value = headers.get("retry-after", "").strip()
+    wait = _number(value)
+    if wait is None:
+        wait = _until_date(value, wall_now)
+    return _reset(headers, wall_now) if wait is None and status == 429 else wait
+
+
+def duration(text: str) -> float | None:
+    """Seconds of "6m0s", "20ms", "1h2m3.5s"; None if it is no duration."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or not any(found.groups()):
+        return None
+    days, hours, minutes, seconds, milliseconds = (float(part or 0.0) for part in found.groups())
+    return days * 86_400.0 + hours * 3600.0 + minutes * 60.0 + seconds + milliseconds / 1000.0
+
+
+def wait_in_text(text: str) -> float | None:
+    """Seconds of "Please try again in 1m2.5s."; None if the text names no time."""
+    found = _IN_TEXT.search(text)
+    return None if found is None else duration(found.group(1))
+
+
+def _number(value: str) -> float | None:
+    return float(value) if _NUMBER.fullmatch(value.strip()) else None
+
+
+def _until_date(value: str, wall_now: float) -> float | None:
+    """Seconds to an HTTP date; 0 if it is past."""
+    try:
+        parts = email.utils.parsedate_tz(value)
+        if parts is None:
+            return None
+        # Without a zone the library would take the machine's; HTTP knows only GMT.
+        at = email.utils.mktime_tz((*parts[:9], parts[9] or 0))
+    except (ValueError, OverflowError, IndexError):
+        return None
+    return max(0.0, at - wall_now)
+
+
+def _reset(headers: Mapping[str, str], wall_now: float) -> float | None:
+    """When the limit that was hit is fresh again.
+
+    The one that was hit has nothing remaining. Where that is not told: the one that is over first, since
+    asking once too often costs less than resting for an hour.
+    """
+    waits = list(_resets(headers, wall_now))
+    used_up = [wait for wait, remaining in waits if remaining == "0"]
+    if used_up:
+        return max(used_up)
+    return min((wait for wait, _ in waits), default=None)
+
+
+def _resets(headers: Mapping[str, str], wall_now: float) -> Iterator[tuple[float, str | None]]:
+    for name, value in headers.items():
+        if not name.startswith("x-ratelimit-reset"):
+            continue
+        wait = _since(value, wall_now)
+        if wait is not None:
+            yield wait, headers.get(name.replace("reset", "remaining", 1))
+
+
+def _since(value: str, wall_now: float) -> float | None:
+    number = _number(value)
+    if number is None:
+        return duration(value)
+    if number > _EPOCH_MS:
+        number /= 1000.0
+    wait = number - wall_now if number > _EPOCH else number
+    return max(0.0, wait) if math.isfinite(wait) else None

@@ -1,0 +1,189 @@
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from ccproxy_trio.settings.model import DialectOptions, ProfileName
+from ccproxy_trio.translate import profiles
+from ccproxy_trio.translate.dialect import Dialect, reason, resolve
+from tests.translate.asking import dialect, provider
+
+
+@pytest.mark.parametrize(
+    ("base_url", "model", "profile"),
+    [
+        ("https://api.openai.com/v1", "gpt-4o", "openai"),
+        ("https://eu.api.openai.com/v1", "anything", "openai"),
+        ("https://notopenai.com/v1", "anything", "generic"),
+        ("https://x.openai.azure.com/openai/v1", "prod", "azure"),
+        ("https://x.services.ai.azure.com/models", "prod", "azure"),
+        ("https://openrouter.ai/api/v1", "openai/gpt-5", "openrouter"),
+        ("https://api.deepseek.com", "deepseek-chat", "deepseek"),
+        ("https://generativelanguage.googleapis.com/v1beta/openai", "gemini-2.5-pro", "gemini"),
+        ("https://api.groq.com/openai/v1", "llama-3.3-70b", "groq"),
+        ("https://api.mistral.ai/v1", "mistral-large", "mistral"),
+        ("http://localhost:11434/v1", "llama3.1:70b", "ollama"),
+        ("http://[::1]:11434/v1", "gpt-4o", "ollama"),
+        ("http://localhost:8000/v1", "llama-3", "generic"),
+        ("http://localhost:999999/v1", "llama-3", "generic"),
+        ("https://gateway.example/v1", "gpt-5.1", "openai"),
+        ("https://gateway.example/v1", "openai/o3-mini", "openai"),
+        ("https://gateway.example/v1", "ft:gpt-4o-mini:acme", "openai"),
+        ("https://gateway.example/v1", "gpt-oss-120b", "generic"),
+        ("https://gateway.example/v1", "deepseek-reasoner", "deepseek"),
+        ("https://gateway.example/v1", "google/gemini-2.5-flash", "gemini"),
+        ("https://gateway.example/v1", "codestral-latest", "mistral"),
+        ("https://gateway.example/v1", "qwen3-235b", "generic"),
+    ],
+)
+def test_auto_is_decided_by_host_then_by_the_models_name(base_url: str, model: str, profile: str) -> None:
+    assert resolve(provider("auto", base_url=base_url), model).profile == profile
+
+
+def test_api_version_means_azure() -> None:
+    asked = provider("auto", base_url="https://proxy.example", api_version="2024-10-21")
+    assert resolve(asked, "gpt-4o").profile == "azure"
+    assert reason(asked, "gpt-4o") == "profile azure: api_version is set"
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "sentence"),
+    [
+        (provider("groq"), "m", "profile groq: configured"),
+        (provider("auto", base_url="https://groq.com"), "m", "profile groq: chosen by the host groq.com"),
+        (provider("auto", base_url="http://10.0.0.1:11434"), "m", "profile ollama: chosen by the port 11434"),
+        (provider("auto"), "gpt-5", "profile openai: chosen by the model's name gpt-5"),
+        (provider("auto"), "m", "profile generic: neither the host nor the model's name is known"),
+    ],
+)  # fmt: skip
+def test_reason_says_what_was_chosen_and_why(asked: Any, model: str, sentence: str) -> None:
+    assert reason(asked, model) == sentence
+
+
+def facts(profile: str, model: str, *names: str) -> tuple[Any, ...]:
+    chosen = msgspec.structs.asdict(dialect(profile, model=model))
+    return tuple(chosen[name] for name in names)
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "role", "sampling", "stop", "cap"),
+    [
+        ("gpt-4o", "none", "system", True, True, 16_384),
+        ("gpt-4o-2024-05-13", "none", "system", True, True, 4_096),
+        ("prod-gpt-4o-mini", "none", "system", True, True, 16_384),
+        ("gpt-4.1-mini", "none", "system", True, True, 32_768),
+        ("gpt-4-turbo", "none", "system", True, True, 4_096),
+        ("gpt-4", "none", "system", True, True, 4_096),
+        ("gpt-35-turbo", "none", "system", True, True, 4_096),
+        ("gpt-3.5-turbo", "none", "system", True, True, 4_096),
+        ("o1", "effort", "developer", False, True, None),
+        ("o3", "effort", "developer", False, False, None),
+        ("o4-mini", "effort", "developer", False, False, None),
+        ("gpt-5", "effort", "developer", False, False, None),
+        ("gpt-5.1-codex", "effort", "developer", False, False, None),
+        ("gpt-5-chat-latest", "none", "developer", True, False, 16_384),
+        ("gpt-10", "effort", "developer", False, False, None),
+        ("my-deployment", "effort", "system", True, True, None),
+    ],
+)
+@pytest.mark.parametrize("profile", ["openai", "azure"])
+def test_families_of_openai(
+    profile: str, model: str, reasoning: str, role: str, sampling: bool, stop: bool, cap: int | None
+) -> None:
+    expected = (reasoning, role, sampling, stop, cap, "max_completion_tokens")
+    names = ("reasoning", "system_role", "sampling", "stop", "output_cap", "max_tokens_field")
+    assert facts(profile, model, *names) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "efforts", "with_tools"),
+    [
+        ("o3", ("low", "medium", "high"), True),
+        ("gpt-5", ("minimal", "low", "medium", "high"), True),
+        ("gpt-5.1", ("none", "low", "medium", "high"), True),
+        ("gpt-5.2", ("none", "low", "medium", "high", "xhigh"), True),
+        ("gpt-5.1-codex-max", ("low", "medium", "high", "xhigh"), True),
+        ("gpt-5-pro", ("high",), True),
+        ("gpt-5.4", ("none", "low", "medium", "high", "xhigh"), False),
+        ("gpt-5.10", ("none", "low", "medium", "high", "xhigh"), False),
+        ("gpt-6-astra", ("low", "medium", "high", "xhigh"), False),
+    ],
+)
+def test_efforts_of_openais_models(model: str, efforts: tuple[str, ...], with_tools: bool) -> None:
+    assert facts("openai", model, "efforts", "reasoning_with_tools") == (efforts, with_tools)
+
+
+@pytest.mark.parametrize(
+    ("profile", "model", "sees"),
+    [
+        ("openai", "gpt-4o", True),
+        ("openai", "gpt-4", False),
+        ("openai", "gpt-3.5-turbo", False),
+        ("openai", "o3-mini", False),
+        ("deepseek", "deepseek-chat", False),
+        ("groq", "meta-llama/llama-4-scout", True),
+        ("groq", "llama-3.3-70b-versatile", False),
+        ("ollama", "llama3.1:70b", False),
+        ("ollama", "llava", True),
+        ("generic", "anything", True),
+        ("openrouter", "moonshotai/kimi-k2", False),
+    ],
+)
+def test_who_can_see(profile: str, model: str, sees: bool) -> None:
+    assert dialect(profile, model=model).vision is sees
+
+
+def test_open_weights_speak_as_their_makers_do() -> None:
+    assert facts("vllm", "qwen3-32b", "reasoning", "qwen_template") == ("qwen", True)
+    assert facts("generic", "qwen3-32b", "reasoning", "qwen_template") == ("qwen", False)
+    assert facts("groq", "openai/gpt-oss-120b", "reasoning") == ("effort",)
+    assert facts("openrouter", "anthropic/claude-opus-4.5", "cache") == ("cache_control",)
+    assert facts("openrouter", "openai/gpt-4o", "cache", "output_cap", "reasoning") == (
+        "none",
+        None,
+        "openrouter",
+    )
+    assert facts("gemini", "gemini-2.0-flash", "reasoning") == ("none",)
+
+
+def test_deepseeks_beta_continues_a_prefix() -> None:
+    beta = provider("auto", base_url="https://api.deepseek.com/beta/")
+    assert resolve(beta, "deepseek-chat").prefill == "prefix"
+    assert dialect("deepseek", model="deepseek-chat").prefill == "none"
+
+
+def test_options_win_over_everything() -> None:
+    chosen = dialect(
+        "openai", model="gpt-4o", output_cap=None, vision=False, efforts=("low",), mid_system="hoist"
+    )
+    assert (chosen.output_cap, chosen.vision, chosen.efforts, chosen.mid_system) == (
+        None,
+        False,
+        ("low",),
+        "hoist",
+    )
+
+
+def test_every_switch_of_the_configuration_is_a_field_of_the_dialect() -> None:
+    assert set(DialectOptions.__struct_fields__) < set(Dialect.__struct_fields__)
+    assert set(profiles.Switches.__struct_fields__) < set(Dialect.__struct_fields__)
+
+
+def test_every_profile_of_the_configuration_has_its_row() -> None:
+    assert set(ProfileName.__args__) - {"auto"} == set(profiles.PROFILES)  # type: ignore[attr-defined]
+    rows = {profile for rule in profiles.MODELS for profile in rule.profiles or ()}
+    rows |= {profile for _, profile in (*profiles.HOSTS, *profiles.MODEL_NAMES)} | set(
+        profiles.PORTS.values()
+    )
+    assert rows <= set(profiles.PROFILES)
+
+
+def test_every_row_fits_the_dialect() -> None:
+    for row in (*profiles.PROFILES.values(), *(rule.switches for rule in profiles.MODELS)):
+        set_ones = {
+            name: value for name, value in msgspec.structs.asdict(row).items() if value is not msgspec.UNSET
+        }
+        assert msgspec.convert(set_ones, Dialect)
+    for rule in profiles.MODELS:
+        assert re.compile(rule.pattern)
