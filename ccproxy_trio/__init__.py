@@ -1,6 +1,6 @@
 """ccproxy_trio: run Claude Code on the providers you choose, and keep it running when one fails."""
 
-__version__ = "0.1.0"
+from ccproxy_trio.version import __version__
 
 __all__ = ["__version__", "create_app"]
 

@@ -87,18 +87,32 @@ def _deaf(_: object) -> None:
 
 @asynccontextmanager
 async def running(settings: Settings, *, journal: Journal, world: World) -> AsyncIterator[Services]:
-    """The actor system, from the first actor to the last."""
-    dispatcher = dispatching.Dispatcher()
-    async with AsyncExitStack() as connections, trio.open_nursery() as actors:
-        units: dict[str, Unit] = {}
+    """The whole system: the providers' connections, and the actors inside them."""
+    async with AsyncExitStack() as connections:
         tls = ssl.create_default_context()  # 20 to 700 ms: once, for all providers
-        for provider in settings.enabled():
-            units[provider.name] = await connections.enter_async_context(
+        units = {
+            provider.name: await connections.enter_async_context(
                 _unit(provider, settings, tls=tls, world=world)
             )
-        services = Services(
-            settings=settings, dispatcher=dispatcher, units=units, journal=journal, mint=world.mint
-        )
+            for provider in settings.enabled()
+        }
+        async with inhabited(units, settings, journal=journal, world=world) as services:
+            yield services
+
+
+@asynccontextmanager
+async def inhabited(
+    units: Mapping[str, Unit], settings: Settings, *, journal: Journal, world: World
+) -> AsyncIterator[Services]:
+    """The actors over given units, by provider name."""
+    services = Services(
+        settings=settings,
+        dispatcher=dispatching.Dispatcher(),
+        units=units,
+        journal=journal,
+        mint=world.mint,
+    )
+    async with trio.open_nursery() as actors:
         start = Starter(services, actors, world)
         start.dispatcher()
         for unit in units.values():

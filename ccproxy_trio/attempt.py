@@ -178,7 +178,7 @@ class AttemptRun:
         watch.expect(FaultKind.HEADERS_TIMEOUT, unit.settings.content_within)
         with watch.scope:
             opening = unit.upstream.open(
-                encode(translated.chat), model=self._what.candidate.model, streaming=self._dialect.streaming
+                encode(translated.chat), model=self._what.candidate.model, dialect=self._dialect
             )
             async with opening as answer:
                 watch.rename(FaultKind.CONTENT_TIMEOUT)

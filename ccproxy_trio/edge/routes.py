@@ -9,7 +9,6 @@ import msgspec
 import trio
 from quart import Response, g, request
 
-from ccproxy_trio import __version__
 from ccproxy_trio.audience import Opened
 from ccproxy_trio.edge import health as shown
 from ccproxy_trio.edge.body import FrameBody
@@ -22,6 +21,7 @@ from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
 from ccproxy_trio.translate.local import LocalAnswer, local_answer
 from ccproxy_trio.translate.tokens import count_request
+from ccproxy_trio.version import __version__
 from ccproxy_trio.wire.anthropic import MessagesRequest, decode_count, decode_request
 from ccproxy_trio.wire.events import encode_frame
 from ccproxy_trio.wire.faults import RequestRefused

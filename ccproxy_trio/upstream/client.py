@@ -6,7 +6,7 @@ dislikes, key included.
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 import httpx
@@ -14,6 +14,7 @@ import trio
 
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.upstream.endpoints import endpoints
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
@@ -65,7 +66,6 @@ class Upstream:
     def __init__(
         self, provider: ProviderSettings, *, tls: ssl.SSLContext, connections: int, wall: Callable[[], float]
     ) -> None:
-        self._provider = provider
         self._endpoints = endpoints(provider)
         self._wall = wall
         self._client = httpx.AsyncClient(
@@ -91,7 +91,7 @@ class Upstream:
             await self._client.aclose()
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, streaming: bool) -> AsyncIterator[Answer]:
+    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[Answer]:
         """Send one chat completion; yields once a 200's head has arrived.
 
         Nothing is retried and no time is bounded here, but connecting. Cancelling closes the connection.
@@ -99,17 +99,17 @@ class Upstream:
         Raises:
             UpstreamFault: no usable answer: refused, reset, TLS, or any status but 200.
         """
-        request = self._request(body, model=model, streaming=streaming)
+        request = self._request(body, model=model, streaming=dialect.streaming)
         trace = _ConnectionTrace()
         request.extensions["trace"] = trace.note
         response = await self._send(request, trace)
         try:
             chunks = response.aiter_raw()
             try:
-                await self._insist_on_200(response, chunks)
+                await self._insist_on_200(response, chunks, profile=dialect.profile)
                 yield Answer(response, chunks)
             finally:
-                await chunks.aclose()  # type: ignore[attr-defined]  # typed as an iterator, made as a generator
+                await _abandon(chunks)
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
                 await response.aclose()
@@ -117,7 +117,7 @@ class Upstream:
     def _request(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
         accept = "text/event-stream" if streaming else "application/json"
         try:
-            return self._client.build_request(
+            request = self._client.build_request(
                 "POST",
                 self._endpoints.completions_for(model),
                 content=body,
@@ -125,6 +125,8 @@ class Upstream:
             )
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
+        request.stream = _Body(body)
+        return request
 
     async def _send(self, request: httpx.Request, trace: "_ConnectionTrace") -> httpx.Response:
         try:
@@ -132,16 +134,16 @@ class Upstream:
         except (httpx.HTTPError, UnicodeError, OSError) as error:
             raise transport_fault(error, reused=not trace.connected) from None
 
-    async def _insist_on_200(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
+    async def _insist_on_200(
+        self, response: httpx.Response, chunks: AsyncIterator[bytes], *, profile: str
+    ) -> None:
         headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code == 200:
             if headers.get("content-encoding", "identity") not in ("identity", ""):
                 raise UpstreamFault(FaultKind.PROTOCOL, "it compressed an answer that was to come plain")
             return
         body = await _error_body(chunks)
-        raise classify(
-            response.status_code, headers, body, profile=self._provider.profile, wall_now=self._wall()
-        )
+        raise classify(response.status_code, headers, body, profile=profile, wall_now=self._wall())
 
     async def probe(self) -> ProbeResult:
         """Ask the endpoint that costs nothing (`GET .../models`). Never raises but for cancellation."""
@@ -162,6 +164,31 @@ class Upstream:
         return _probe_verdict(response.status_code), f"HTTP {response.status_code}"
 
 
+class _Body(httpx.AsyncByteStream):
+    """A request body in one piece. httpx's own is an async generator, left behind when a write fails."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._data)
+
+
+class _Once:
+    """An async iterator over one item."""
+
+    def __init__(self, item: bytes) -> None:
+        self._items = [item]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._items:
+            raise StopAsyncIteration
+        return self._items.pop()
+
+
 class _ConnectionTrace:
     """Learns from httpcore's trace whether a request had to open a connection or used a kept-alive one."""
 
@@ -171,6 +198,17 @@ class _ConnectionTrace:
     async def note(self, event: str, _: Mapping[str, object]) -> None:
         if event == "connection.connect_tcp.started":
             self.connected = True
+
+
+async def _abandon(chunks: AsyncIterator[bytes]) -> None:
+    """Leave a body early. `aclose()` would reach the outermost of httpx's nested generators only.
+
+    A read that is cancelled passes through all of them, and closes the connection on its way.
+    """
+    with trio.CancelScope() as leaving, suppress(httpx.HTTPError):
+        leaving.cancel()
+        async for _ in chunks:
+            pass
 
 
 async def _error_body(chunks: AsyncIterator[bytes]) -> bytes:

@@ -4,8 +4,8 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 
-from ccproxy_trio import __version__
 from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.version import __version__
 
 
 class Endpoints(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,66 @@
+"""What to paste into another terminal so that Claude Code comes here."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+
+from rich.style import Style
+from rich.text import Text
+
+from ccproxy_trio.logs.lines import DIM, marked
+
+PASTE = Style.parse("bold cyan")
+PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def invitation(url: str, *, guarded: bool, environ: Mapping[str, str]) -> Iterator[Text]:
+    """The lines that say where the proxy listens and how to use it.
+
+    `guarded`: clients must send a key. The key itself is never printed.
+    """
+    yield marked("ok", f"Listening on {url}")
+    yield Text("   Point Claude Code at it (paste this into another terminal):", DIM)
+    yield Text(f"   {paste_line(url, guarded=guarded, environ=environ)}", PASTE)
+    if guarded:
+        yield Text(
+            "   Clients must send the key that you have set (ANTHROPIC_API_KEY or client_api_keys).", DIM
+        )
+    yield from proxy_notice(environ)
+
+
+def paste_line(url: str, *, guarded: bool, environ: Mapping[str, str]) -> str:
+    """One shell line that starts Claude Code on this proxy."""
+    if not guarded:
+        key = "any"
+    elif environ.get("ANTHROPIC_API_KEY"):
+        key = '"$ANTHROPIC_API_KEY"'
+    else:
+        key = "YOUR_CLIENT_KEY"
+    bypass = ""
+    if caught_by(environ):
+        known = environ.get("NO_PROXY") or environ.get("no_proxy")
+        bypass = f"NO_PROXY={shlex.quote(f'{known},127.0.0.1' if known else '127.0.0.1')} "
+    return f"{bypass}ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={key} claude"
+
+
+def proxy_notice(environ: Mapping[str, str]) -> Iterator[Text]:
+    """A warning, where the environment would send Claude Code's requests to 127.0.0.1 to another proxy."""
+    variable = caught_by(environ)
+    if variable:
+        yield marked(
+            "warning",
+            f"{variable} is set, and Claude Code follows it even to 127.0.0.1: without NO_PROXY=127.0.0.1 "
+            "its requests never get here.",
+        )
+
+
+def caught_by(environ: Mapping[str, str]) -> str | None:
+    """The variable that would divert requests for 127.0.0.1, unless NO_PROXY exempts that address."""
+    variable = next((name for name in PROXY_VARIABLES if environ.get(name)), None)
+    exempt = f"{environ.get('NO_PROXY', '')},{environ.get('no_proxy', '')}".replace(" ", ",").split(",")
+    return None if {"127.0.0.1", "*"} & set(exempt) else variable
+
+
+def shown_url(host: str, port: int) -> str:
+    """The URL for people on this machine: an address that means "all interfaces" is reached at loopback."""
+    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -1,0 +1,208 @@
+"""The whole proxy in virtual time: silence, deadlines, failover behind a sent head, hang-ups."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import trio
+import trio.testing
+
+from ccproxy_trio.journal import AttemptEnded, ExchangeEnded, FellOver
+from tests.edge.virtual import (
+    Client,
+    FakeAnswer,
+    FakeUpstream,
+    hello,
+    settings_for,
+    silent_for,
+    virtual_house,
+)
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+Clock = trio.testing.MockClock
+
+
+async def hang(answer: FakeAnswer) -> None:
+    await trio.sleep_forever()
+
+
+async def die(answer: FakeAnswer) -> None:
+    """The body ends at once: nothing was said."""
+
+
+async def stall_after_text(answer: FakeAnswer) -> None:
+    await answer.text("half")
+    await trio.sleep_forever()
+
+
+async def break_off(answer: FakeAnswer) -> None:
+    await answer.text("half")
+
+
+THINKING = {"thinking": {"type": "adaptive"}}
+
+
+async def test_five_minutes_of_silence_are_pinged_and_beaten_through(autojump_clock: Clock) -> None:
+    """Pings every 15 s; an empty delta once a minute, which is what resets the client's watchdog."""
+    upstream = FakeUpstream(silent_for(330, hello))
+    async with virtual_house(settings_for("a", a_timeout=400.0), a=upstream) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": True, **THINKING})
+        assert await client.head() == 200
+        assert trio.current_time() - started_at == pytest.approx(20)
+        body = await client.body()
+    kinds = client.kinds()
+    assert kinds[0][1] == "message_start"
+    assert kinds[-1][1] == "message_stop"
+    assert kinds[-1][0] - started_at == pytest.approx(330)
+    others = [at for at, kind in kinds if kind != "ping"]
+    assert max(b - a for a, b in pairwise(others)) <= 60
+    arrivals = [at for at, _ in client.pieces]
+    assert max(b - a for a, b in pairwise(arrivals)) <= 15
+    assert b'"thinking_delta","thinking":""' in body
+    assert b'"text":"hello"' in body
+
+
+async def test_a_client_that_did_not_ask_for_thinking_gets_pings_only(autojump_clock: Clock) -> None:
+    async with virtual_house(
+        settings_for("a", a_timeout=400.0), a=FakeUpstream(silent_for(200, hello))
+    ) as house:
+        client = Client(house.connect())
+        await client.post({"stream": True})
+        await client.head()
+        body = await client.body()
+    assert b"thinking" not in body
+    assert body.count(b"event: ping") >= 11
+
+
+async def test_a_hanging_provider_is_left_behind_a_head_that_was_sent(autojump_clock: Clock) -> None:
+    """The client has seen `message_start` and a heartbeat of the first attempt; the second goes on there."""
+    a, b = FakeUpstream(hang), FakeUpstream(hello)
+    async with virtual_house(settings_for("a", "b"), a=a, b=b) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": True, **THINKING})
+        await client.head()
+        body = await client.body()
+        assert trio.current_time() - started_at == pytest.approx(90)
+        assert a.closed_at == [pytest.approx(started_at + 90)]
+        fell = [entry for entry in house.journal if isinstance(entry, FellOver)]
+    assert body.count(b"event: message_start") == 1
+    assert body.endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+    assert [(entry.from_provider, entry.to_provider) for entry in fell] == [("a", "b")]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_provider_that_says_nothing_is_never_noticed(autojump_clock: Clock, *, stream: bool) -> None:
+    async with virtual_house(settings_for("a", "b"), a=FakeUpstream(die), b=FakeUpstream(hello)) as house:
+        client = Client(house.connect())
+        await client.post({"stream": stream})
+        assert await client.head() == 200
+        assert b"hello" in await client.body()
+
+
+async def test_a_stream_that_stalls_ends_in_an_error_event_with_its_block_open(autojump_clock: Clock) -> None:
+    a, b = FakeUpstream(stall_after_text), FakeUpstream(hello)
+    async with virtual_house(settings_for("a", "b"), a=a, b=b) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": True})
+        await client.head()
+        await client.body()
+    kinds = [kind for _, kind in client.kinds() if kind != "ping"]
+    assert kinds == ["message_start", "content_block_start", "content_block_delta", "error"]
+    assert client.kinds()[-1][0] - started_at == pytest.approx(120)
+    assert b.opened == 0
+
+
+async def test_a_whole_answer_survives_a_provider_that_breaks_off(autojump_clock: Clock) -> None:
+    """Nothing was shown to a client that waits for the whole answer, so the next provider starts over."""
+    a, b = FakeUpstream(break_off), FakeUpstream(hello)
+    async with virtual_house(settings_for("a", "b"), a=a, b=b) as house:
+        client = Client(house.connect())
+        await client.post({"stream": False})
+        assert await client.head() == 200
+        assert json.loads(await client.body())["content"] == [{"type": "text", "text": "hello"}]
+
+
+async def test_when_everything_fails_patience_is_bounded_and_the_answer_truthful(
+    autojump_clock: Clock,
+) -> None:
+    async with virtual_house(settings_for("a", "b"), a=FakeUpstream(die), b=FakeUpstream(die)) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": False})
+        status = await client.head()
+        error = json.loads(await client.body())["error"]
+        assert trio.current_time() - started_at <= 21
+    assert status in (500, 502)
+    assert client.headers["x-should-retry"] == "false"
+    assert "a " in error["message"]
+    assert "b " in error["message"]
+
+
+async def test_a_short_outage_is_waited_out(autojump_clock: Clock) -> None:
+    upstream = FakeUpstream(die, die, hello)
+    async with virtual_house(settings_for("a"), a=upstream) as house:
+        client = Client(house.connect())
+        await client.post({"stream": True})
+        assert await client.head() == 200
+        assert b"hello" in await client.body()
+        ended = [entry for entry in house.journal if isinstance(entry, ExchangeEnded)]
+    assert [(entry.how, entry.attempts) for entry in ended] == [("complete", 3)]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_hang_up_cancels_the_upstream_and_counts_for_nothing(
+    autojump_clock: Clock, *, stream: bool
+) -> None:
+    upstream = FakeUpstream(hang)
+    async with virtual_house(settings_for("a"), a=upstream) as house:
+        client = Client(house.connect())
+        await client.post({"stream": stream})
+        await trio.sleep(5)
+        left_at = trio.current_time()
+        await client.stream.aclose()
+        await trio.sleep(1)
+        assert upstream.closed_at == [pytest.approx(left_at, abs=0.1)]
+        attempts = [entry.outcome for entry in house.journal if isinstance(entry, AttemptEnded)]
+    assert attempts == ["cancelled"]
+
+
+async def test_usage_that_never_comes_is_waited_for_two_seconds(autojump_clock: Clock) -> None:
+    async def no_done(answer: FakeAnswer) -> None:
+        await answer.text("hello")
+        await answer.data('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
+        await trio.sleep_forever()
+
+    async with virtual_house(settings_for("a"), a=FakeUpstream(no_done)) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": True})
+        await client.head()
+        body = await client.body()
+    assert client.pieces[-1][0] - started_at == pytest.approx(2)
+    assert b"message_stop" in body
+
+
+async def test_the_client_is_not_kept_waiting_for_what_follows_the_end(autojump_clock: Clock) -> None:
+    async def lingering(answer: FakeAnswer) -> None:
+        await hello(answer)
+        await trio.sleep_forever()
+
+    async with virtual_house(settings_for("a"), a=FakeUpstream(lingering)) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": True})
+        await client.head()
+        await client.body()
+        assert trio.current_time() == started_at
+
+
+async def test_a_model_that_thinks_unseen_is_not_taken_for_a_hanging_one(autojump_clock: Clock) -> None:
+    async def ponder(answer: FakeAnswer) -> None:
+        for _ in range(5):
+            await trio.sleep(60)
+            await answer.data('{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}')
+        await hello(answer)
+
+    async with virtual_house(settings_for("a"), a=FakeUpstream(ponder)) as house:
+        client = Client(house.connect())
+        await client.post({"stream": True, "thinking": {"type": "disabled"}})
+        assert await client.head() == 200
+        assert b"hello" in await client.body()

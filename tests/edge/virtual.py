@@ -1,0 +1,253 @@
+"""The whole proxy in virtual time: Hypercorn's own connection code over memory streams, a scripted upstream.
+
+Nothing here touches a socket or a real clock, so five minutes of silence take milliseconds.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import h11
+import msgspec
+import trio
+import trio.testing
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+from ccproxy_trio import app as root
+from ccproxy_trio.actors.provider import Provider
+from ccproxy_trio.attempt import Unit
+from ccproxy_trio.edge.application import Application, build
+from ccproxy_trio.edge.routes import Desk
+from ccproxy_trio.exchange import Services
+from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
+from ccproxy_trio.journal import Entry
+from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, Settings
+from ccproxy_trio.translate.dialect import Dialect, resolve
+
+Script = Callable[["FakeAnswer"], Awaitable[None]]
+
+
+class FakeAnswer:
+    """An upstream's 200: what the script sends is what `receive_some` gives."""
+
+    is_event_stream = True
+
+    def __init__(self) -> None:
+        self.send, self._receive = trio.open_memory_channel[bytes](0)
+
+    async def receive_some(self) -> bytes:
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            return b""
+
+    async def receive_all(self) -> bytes:
+        return b"".join([data async for data in self._receive])
+
+    async def data(self, payload: str) -> None:
+        await self.send.send(f"data: {payload}\n\n".encode())
+
+    async def text(self, text: str) -> None:
+        await self.data(f'{{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}')
+
+    async def finish(self) -> None:
+        await self.data('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
+        await self.data("[DONE]")
+
+
+class FakeUpstream:
+    """Stands in for `upstream.client.Upstream`. Each request takes the next script; the last one stays."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = list(scripts)
+        self.nursery: trio.Nursery
+        self.opened = 0
+        self.closed_at: list[float] = []
+
+    @asynccontextmanager
+    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        msgspec.json.decode(body)
+        script = self._scripts[min(self.opened, len(self._scripts) - 1)]
+        self.opened += 1
+        answer = FakeAnswer()
+        scope = trio.CancelScope()
+        # Not a nursery of its own: it would wrap the faults raised through this block into a group.
+        self.nursery.start_soon(self._play, script, answer, scope)
+        try:
+            yield answer
+        finally:
+            self.closed_at.append(trio.current_time())
+            scope.cancel()
+
+    async def _play(self, script: Script, answer: FakeAnswer, scope: trio.CancelScope) -> None:
+        with scope, answer.send:
+            await script(answer)
+
+    async def probe(self) -> ProbeResult:
+        return ProbeResult(verdict=ProbeVerdict.OK, seconds=0.0)
+
+
+def settings_for(*names: str, **options: Any) -> Settings:
+    providers = tuple(
+        ProviderSettings(
+            name=name,
+            api_key=Secret("k"),
+            base_url=f"https://{name}.example/v1",
+            models=Models(big=("m",)),
+            priority=priority,
+            timeout=options.pop(f"{name}_timeout", 90.0),
+        )
+        for priority, name in enumerate(names)
+    )
+    return Settings(providers=providers, **{"health_check_interval": 0.0, **options})
+
+
+class House:
+    """A running proxy over fake upstreams: `connect()` gives a client's end of a connection."""
+
+    def __init__(self, app: Application, journal: list[Entry]) -> None:
+        self._app = app
+        self.journal = journal
+        self._nursery: trio.Nursery | None = None
+
+    @asynccontextmanager
+    async def open(self, services: Callable[[], Any]) -> AsyncIterator["House"]:
+        async with services() as running:
+            self._app.desk = Desk(running, self._app.guard)
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                yield self
+                nursery.cancel_scope.cancel()
+
+    def connect(self) -> trio.StapledStream[Any, Any]:
+        ours, theirs = trio.testing.memory_stream_pair()
+        theirs.socket = _Socket()  # type: ignore[attr-defined]  # Hypercorn asks it for addresses
+        config = Config()
+        config.keep_alive_timeout = 3600.0
+        server = TCPServer(
+            ASGIWrapper(self._app),
+            config,
+            WorkerContext(None),
+            ConnectionState({}),
+            theirs,  # type: ignore[arg-type]
+        )
+        assert self._nursery is not None
+        self._nursery.start_soon(server.run)
+        return ours
+
+
+class _Socket:
+    family = 2
+
+    def getpeername(self) -> tuple[str, int]:
+        return ("127.0.0.1", 50000)
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", 8082)
+
+
+@asynccontextmanager
+async def virtual_house(settings: Settings, **upstreams: FakeUpstream) -> AsyncIterator[House]:
+    journal: list[Entry] = []
+    world = root.World(draw=lambda: 0.0)
+
+    @asynccontextmanager
+    async def services() -> AsyncIterator[Services]:
+        units = {
+            provider.name: Unit(
+                settings=provider,
+                actor=Provider(provider.name),
+                upstream=upstreams[provider.name],  # type: ignore[arg-type]
+                dialects={"m": resolve(provider, "m")},
+            )
+            for provider in settings.enabled()
+        }
+        async with root.inhabited(units, settings, journal=journal.append, world=world) as running:
+            yield running
+
+    app = build(
+        settings, house=services, journal=journal.append, new_request_id=lambda: "req_" + world.mint()
+    )
+    async with trio.open_nursery() as nursery:
+        for upstream in upstreams.values():
+            upstream.nursery = nursery
+        async with House(app, journal).open(services) as house:
+            yield house
+        nursery.cancel_scope.cancel()
+
+
+class Client:
+    """A client's side of one connection, with the instant at which each piece of a body came."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self._http = h11.Connection(h11.CLIENT)
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.pieces: list[tuple[float, bytes]] = []
+
+    async def post(self, body: dict[str, Any], **headers: str) -> None:
+        content = msgspec.json.encode(
+            {
+                "model": "claude-opus-4",
+                "max_tokens": 100,
+                "messages": [{"role": "user", "content": "hi"}],
+                **body,
+            }
+        )
+        request = h11.Request(
+            method="POST",
+            target="/v1/messages",
+            headers=[
+                ("host", "127.0.0.1:8082"),
+                ("content-type", "application/json"),
+                ("content-length", str(len(content))),
+                *headers.items(),
+            ],
+        )
+        send = self._http.send
+        await self.stream.send_all(send(request) + send(h11.Data(data=content)) + send(h11.EndOfMessage()))
+
+    async def head(self) -> int:
+        event = await self._next()
+        assert isinstance(event, h11.Response), event
+        self.status = event.status_code
+        self.headers = {name.decode(): value.decode() for name, value in event.headers}
+        return self.status
+
+    async def body(self) -> bytes:
+        while not isinstance(event := await self._next(), h11.EndOfMessage):
+            assert isinstance(event, h11.Data), event
+            self.pieces.append((trio.current_time(), bytes(event.data)))
+        return b"".join(data for _, data in self.pieces)
+
+    async def _next(self) -> Any:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self.stream.receive_some(65536))
+        return event
+
+    def kinds(self) -> list[tuple[float, str]]:
+        """The instants and types of all events that came."""
+        return [
+            (at, line.removeprefix("event: "))
+            for at, data in self.pieces
+            for line in data.decode().splitlines()
+            if line.startswith("event: ")
+        ]
+
+
+def silent_for(seconds: float, then: Script) -> Script:
+    async def script(answer: FakeAnswer) -> None:
+        await trio.sleep(seconds)
+        await then(answer)
+
+    return script
+
+
+async def hello(answer: FakeAnswer) -> None:
+    await answer.text("hello")
+    await answer.finish()

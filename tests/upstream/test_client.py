@@ -1,0 +1,241 @@
+"""Transport errors become faults that say what happened and never what was sent. Real sockets on loopback."""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import pytest
+import trio
+import trustme
+
+from ccproxy_trio.health.probing import ProbeVerdict
+from ccproxy_trio.settings.model import Models, ProviderSettings, Secret
+from ccproxy_trio.translate.dialect import resolve
+from ccproxy_trio.upstream import client as under_test
+from ccproxy_trio.upstream.client import Upstream
+from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+
+CANARY = "sk-canary-5f2b1c"
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+DIALECT = resolve(
+    ProviderSettings(
+        name="p", api_key=Secret("k"), base_url="http://p.example/v1", models=Models(big=("m",))
+    ),
+    "m",
+)
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+async def read_request(stream: trio.SocketStream) -> bytes:
+    data = b""
+    while not data.endswith(b"\r\n\r\n{}" if data.startswith(b"POST") else b"\r\n\r\n"):
+        more = await stream.receive_some()
+        if not more:
+            return data
+        data += bytes(more)
+    return data
+
+
+def replying(*pieces: bytes, reset: bool = False) -> Handler:
+    async def handler(stream: trio.SocketStream) -> None:
+        await read_request(stream)
+        for piece in pieces:
+            await stream.send_all(piece)
+        if reset:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        await stream.aclose()
+
+    return handler
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[int]:
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def upstream(port: int, scheme: str = "http", **options: object) -> AsyncIterator[Upstream]:
+    provider = ProviderSettings(
+        name="p",
+        api_key=Secret(str(options.pop("key", CANARY))),
+        base_url=f"{scheme}://127.0.0.1:{port}/v1",
+        models=Models(big=("m",)),
+        connect_timeout=float(options.pop("connect_timeout", 2.0)),  # type: ignore[arg-type]
+        **options,  # type: ignore[arg-type]
+    )
+    tls = ssl.create_default_context()
+    async with Upstream(provider, tls=tls, connections=10, wall=lambda: 0.0) as opened:
+        yield opened
+
+
+async def fault_of(there: Upstream) -> UpstreamFault:
+    """The fault that one completion ends in, wherever it strikes."""
+    caught: UpstreamFault | None = None
+    try:
+        async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            while await answer.receive_some():
+                pass
+    except UpstreamFault as fault:
+        caught = fault
+    assert caught is not None, "it went well"
+    assert CANARY not in f"{caught} {caught.message} {caught!r}"
+    return caught
+
+
+async def fault_from(handler: Handler, **options: object) -> UpstreamFault:
+    async with serving(handler) as port, upstream(port, **options) as there:
+        return await fault_of(there)
+
+
+async def test_an_answer_arrives_piece_by_piece_as_it_was_sent() -> None:
+    handler = replying(OK + b"content-length: 10\r\n\r\n", b"data: ", b"abcd")
+    async with (
+        serving(handler) as port,
+        upstream(port) as there,
+        there.open(b"{}", model="m", dialect=DIALECT) as answer,
+    ):
+        assert answer.is_event_stream
+        assert await answer.receive_all() == b"data: abcd"
+
+
+async def test_a_refused_connection_is_a_connect_fault() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        async with upstream(closed.getsockname()[1]) as there:
+            assert (await fault_of(there)).kind is FaultKind.CONNECT
+
+
+async def test_an_unknown_host_is_a_connect_fault() -> None:
+    async with upstream(1) as there:
+        there._endpoints = under_test.endpoints(
+            ProviderSettings(
+                name="p", api_key=Secret(CANARY), base_url="http://x.invalid/v1", models=Models(big=("m",))
+            )
+        )
+        assert (await fault_of(there)).kind is FaultKind.CONNECT
+
+
+async def test_a_full_backlog_is_a_connect_timeout() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        async with upstream(port, connect_timeout=0.3) as there:
+            assert (await fault_of(there)).kind is FaultKind.CONNECT_TIMEOUT
+        for filler in fillers:
+            filler.close()
+
+
+async def test_a_certificate_nobody_vouches_for_is_a_tls_fault() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    async def handler(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await trio.SSLStream(stream, context, server_side=True).do_handshake()
+
+    assert (await fault_from(handler, scheme="https")).kind is FaultKind.TLS
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        (replying(), FaultKind.RESET),
+        (replying(reset=True), FaultKind.RESET),
+        (replying(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), FaultKind.PROTOCOL),
+        (replying(OK + b"content-length: 100\r\n\r\nshort"), FaultKind.RESET),
+        (replying(OK + b"transfer-encoding: chunked\r\n\r\n5\r\nabc"), FaultKind.RESET),
+        (replying(OK + b"transfer-encoding: chunked\r\n\r\nzz\r\nabc"), FaultKind.PROTOCOL),
+        (replying(OK + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", reset=True), FaultKind.RESET),
+        (replying(OK + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\nxx"), FaultKind.PROTOCOL),
+    ],
+    ids=["fin", "rst", "not-http", "short-body", "cut-chunk", "bad-chunk", "rst-in-body", "gzip"],
+)
+async def test_a_broken_answer_is_named_for_what_broke(handler: Handler, kind: FaultKind) -> None:
+    assert (await fault_from(handler)).kind is kind
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529, 301, 204])
+async def test_any_status_but_200_is_a_fault_that_bears_it(status: int) -> None:
+    head = f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nlocation: http://127.0.0.1:1/\r\n\r\n"
+    fault = await fault_from(replying(head.encode()))
+    assert fault.status == status
+
+
+@pytest.mark.parametrize("key", [f"{CANARY}\n", f"{CANARY}\r\nx: y", f"{CANARY} ключ", f"{CANARY}\0"])
+async def test_a_key_that_cannot_be_sent_is_a_fault_that_does_not_quote_it(key: str) -> None:
+    fault = await fault_from(replying(), key=key)
+    assert fault.kind is FaultKind.CONFIG
+
+
+async def test_a_kept_alive_connection_that_died_is_stale_and_a_fresh_one_is_not() -> None:
+    served = 0
+
+    async def handler(stream: trio.SocketStream) -> None:
+        nonlocal served
+        served += 1
+        await read_request(stream)
+        await stream.send_all(OK + b"content-length: 2\r\n\r\nok")
+        await read_request(stream)
+        await stream.aclose()
+
+    async with serving(handler) as port, upstream(port) as there:
+        async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            await answer.receive_all()
+        assert (await fault_of(there)).kind is FaultKind.STALE
+    assert served == 1
+
+
+async def test_cancelling_closes_the_connection() -> None:
+    closed = trio.Event()
+
+    async def handler(stream: trio.SocketStream) -> None:
+        await read_request(stream)
+        await stream.send_all(OK + b"transfer-encoding: chunked\r\n\r\n")
+        assert await stream.receive_some() == b""
+        closed.set()
+
+    async with serving(handler) as port, upstream(port) as there:
+        with trio.move_on_after(0.2):
+            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+                await answer.receive_some()
+        with trio.fail_after(1):
+            await closed.wait()
+
+
+async def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "ANSWER_BODY_BYTES", 1000)
+    fault = await fault_from(replying(OK + b"content-length: 2000\r\n\r\n" + b"x" * 2000))
+    assert fault.kind is FaultKind.PROTOCOL
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (200, ProbeVerdict.OK),
+        (404, ProbeVerdict.UNSUPPORTED),
+        (405, ProbeVerdict.UNSUPPORTED),
+        (401, ProbeVerdict.AUTH),
+        (429, ProbeVerdict.LIMITED),
+        (500, ProbeVerdict.FAIL),
+    ],
+)
+async def test_a_probe_reads_the_status(status: int, verdict: ProbeVerdict) -> None:
+    handler = replying(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n".encode())
+    async with serving(handler) as port, upstream(port) as there:
+        assert (await there.probe()).verdict is verdict
+
+
+async def test_a_probe_of_a_dead_provider_fails_quietly() -> None:
+    async with serving(replying()) as port, upstream(port) as there:
+        result = await there.probe()
+    assert (result.verdict, CANARY in result.detail) == (ProbeVerdict.FAIL, False)

@@ -1,0 +1,73 @@
+"""Where requests go and what they bear."""
+
+import pytest
+
+from ccproxy_trio.settings.model import Models, ProviderSettings, Secret
+from ccproxy_trio.upstream.endpoints import endpoints
+
+
+def provider(base_url: str, **options: object) -> ProviderSettings:
+    return ProviderSettings(
+        name="p",
+        api_key=Secret("key"),
+        base_url=base_url,
+        models=Models(big=("m",)),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("base", ["https://api.example.com/v1", "https://api.example.com/v1/"])
+def test_an_openai_compatible_base_url_gets_the_usual_paths(base: str) -> None:
+    there = endpoints(provider(base))
+    assert there.completions_for("gpt-4o") == "https://api.example.com/v1/chat/completions"
+    assert there.models == "https://api.example.com/v1/models"
+    assert dict(there.headers)["authorization"] == "Bearer key"
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "https://res.openai.azure.com",
+        "https://res.openai.azure.com/",
+        "https://res.openai.azure.com/openai",
+        "https://res.openai.azure.com/openai/deployments/gpt-4o",
+    ],
+)
+def test_azure_with_a_version_asks_for_the_deployment(base: str) -> None:
+    there = endpoints(provider(base, api_version="2024-02-15-preview"))
+    assert there.completions_for("gpt 4o/x") == (
+        "https://res.openai.azure.com/openai/deployments/gpt%204o%2Fx/chat/completions"
+        "?api-version=2024-02-15-preview"
+    )
+    assert there.models == "https://res.openai.azure.com/openai/models?api-version=2024-02-15-preview"
+    headers = dict(there.headers)
+    assert headers["api-key"] == "key"
+    assert "authorization" not in headers
+
+
+def test_azure_without_a_version_is_an_ordinary_base_url_with_azures_header() -> None:
+    there = endpoints(provider("https://res.openai.azure.com/openai/v1"))
+    assert there.completions_for("gpt-5") == "https://res.openai.azure.com/openai/v1/chat/completions"
+    assert dict(there.headers)["api-key"] == "key"
+
+
+def test_custom_headers_come_last_and_replace_ours_whatever_their_case() -> None:
+    there = endpoints(
+        provider(
+            "https://x.example/v1",
+            custom_headers={"Authorization": Secret("Token other"), "X-Org": Secret("org")},
+        )
+    )
+    names = [name for name, _ in there.headers]
+    assert names.count("authorization") == 1
+    assert dict(there.headers)["authorization"] == "Token other"
+    assert dict(there.headers)["x-org"] == "org"
+
+
+def test_nothing_compressed_is_asked_for() -> None:
+    assert dict(endpoints(provider("https://x.example/v1")).headers)["accept-encoding"] == "identity"
+
+
+def test_a_brace_in_the_base_url_is_not_taken_for_the_model() -> None:
+    there = endpoints(provider("https://x.example/{model}/v1"))
+    assert there.completions_for("m") == "https://x.example/%7Bmodel%7D/v1/chat/completions"
