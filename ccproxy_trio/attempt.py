@@ -6,6 +6,7 @@ every second would never time out; here only content counts.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 import trio
@@ -56,6 +57,16 @@ class Try(Struct, frozen=True, kw_only=True):
     content_deadline: float
     deadline: float
     mint: Callable[[], str]
+
+
+async def _drain(answer: Answer) -> None:
+    """Read what is left of a body that has ended for us, so that its connection can be used again.
+
+    The client has everything by now and its request may be torn down; hence the shield, and its deadline.
+    """
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_WITHIN), suppress(UpstreamFault):
+        while await answer.receive_some():
+            pass
 
 
 class Watch:
@@ -112,7 +123,8 @@ class AttemptRun:
 
     `first_content_at` (Trio's clock) is kept for the journal and the verdict, `usage` for the journal (None:
     the provider told none). `empty_answer` is how an answer without content would have ended, for a request
-    that finds no better one.
+    that finds no better one. `is_complete`: the audience has heard the answer to its end, whatever happens
+    to the connections afterwards.
     """
 
     def __init__(self, what: Try, *, lease: Lease, audience: Audience) -> None:
@@ -123,6 +135,7 @@ class AttemptRun:
         self.first_content_at: float | None = None
         self.empty_answer: Sequence[Part] | None = None
         self.usage: Usage | None = None
+        self.is_complete = False
 
     async def run(self) -> None:
         """Ask once; ask again with less when the provider names what it does not take.
@@ -192,10 +205,9 @@ class AttemptRun:
         else:
             await self._hear(reader.feed_completion(await answer.receive_all()), watch)
         await self._hear(self._end(reader), watch)
+        self.is_complete = True
         watch.suspend()
-        with trio.move_on_after(DRAIN_WITHIN):
-            while await answer.receive_some():
-                pass
+        await _drain(answer)
 
     def _end(self, reader: Reader) -> Sequence[Part]:
         try:

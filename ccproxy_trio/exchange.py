@@ -156,6 +156,7 @@ class Exchange:
             stream=ask.request.stream,
         )
         self._empty_answer: Sequence[Part] | None = None
+        self._is_answered = False
         self.books = Bookkeeper(facts, services.journal)
 
     async def run(self) -> None:
@@ -223,8 +224,11 @@ class Exchange:
         finally:
             book.first_content_at = run.first_content_at
             book.usage = run.usage
-        lease.settle(Ruling.healthy())
-        book.succeeded()
+            if run.is_complete:
+                # Booked even if the request is cancelled right here: its body has ended, so Quart ends it.
+                self._is_answered = True
+                lease.settle(Ruling.healthy())
+                book.succeeded()
         return None
 
     def _failed(self, step: Use, run: AttemptRun, fault: UpstreamFault) -> Attempt:
@@ -282,6 +286,8 @@ class Exchange:
 
     def ending(self, error: BaseException | None) -> Ending:
         """What the way an exchange was left means, for the journal."""
+        if self._is_answered:
+            return Ending(how="complete", status=200)
         match error:
             case None:
                 return Ending(how="complete", status=200)
@@ -292,6 +298,8 @@ class Exchange:
             case CutShort():
                 return Ending(how="midfail", status=200, error_type="api_error")
             case trio.Cancelled():
+                return Ending(how="cancelled", status=499)
+            case BaseExceptionGroup() if error.split(trio.Cancelled)[1] is None:
                 return Ending(how="cancelled", status=499)
             case _:
                 return Ending(how="error", status=500, error_type="api_error")

@@ -166,7 +166,10 @@ class Incarnation:
             self._grant(message, permit, now)
 
     def _permit(self, message: Acquire, now: float) -> Permit | None:
+        before = self._breaker.state
         permit = self._breaker.acquire(now)
+        if self._breaker.state is not before:
+            self._moved(Moved(before, self._breaker.state, "its wait is over"), now)
         if permit is None and message.forced:
             permit = self._breaker.force(now)
         return permit
@@ -188,13 +191,12 @@ class Incarnation:
         if grant.epoch == self._epoch:
             self._last_success = self._around.wall()
             self._rests.succeeded(grant.model)
-            self._moved(self._breaker.first_content(grant.permit, now), "answered", now)
+            self._moved(self._breaker.first_content(grant.permit, now), now)
 
     def _settle(self, grant: Grant, ruling: Ruling, fault: UpstreamFault | None, now: float) -> None:
         if grant.epoch != self._epoch:
             return  # granted before a crash: this incarnation never counted it
         self._in_flight -= 1
-        reason = str(fault.kind) if fault is not None else "answered"
         if ruling.verdict is Verdict.HEALTHY:
             self._last_success = self._around.wall()
             self._flag = None
@@ -203,7 +205,7 @@ class Incarnation:
             self._last_failure = self._around.wall()
             self._last_error = fault.kind
             self._flag = ruling.flag
-        self._moved(self._breaker.settle(grant.permit, ruling.verdict, now), reason, now)
+        self._moved(self._breaker.settle(grant.permit, ruling.verdict, now), now)
         if fault is not None:
             self._rest(grant.model, ruling, fault, now)
         self._tell_drained()
@@ -235,7 +237,7 @@ class Incarnation:
         if verdict is not Verdict.HEALTHY:
             self._last_failure = self._around.wall()
             self._last_error = FaultKind.AUTH if verdict is Verdict.AUTH else FaultKind.CONNECT
-        self._moved(self._breaker.probe(verdict, now), f"probe {result.verdict}", now)
+        self._moved(self._breaker.probe(verdict, now), now)
 
     def _tell_drained(self) -> None:
         if self._draining and self._in_flight == 0:
@@ -243,7 +245,7 @@ class Incarnation:
                 slot.fill(None)
             self._draining = []
 
-    def _moved(self, moved: Moved | None, reason: str, now: float) -> None:
+    def _moved(self, moved: Moved | None, now: float) -> None:
         if moved is None:
             return
         reopens_at = self._breaker.reopens_at
@@ -252,7 +254,7 @@ class Incarnation:
                 provider=self._around.name,
                 before=str(moved.before),
                 after=str(moved.after),
-                reason=moved.reason or reason,
+                reason=moved.reason,
                 reopens_in=None if reopens_at is None else max(0.0, reopens_at - now),
             )
         )

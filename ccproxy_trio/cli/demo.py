@@ -40,7 +40,7 @@ def demo(port: int | None, once: bool) -> None:
     until Ctrl-C, so that Claude Code can be pointed at it.
     """
     fallback = defaults()
-    listener = _listener(port, usual=fallback.port)
+    listener = choose_listener(port, usual=fallback.port)
     try:
         went_well = trio.run(partial(_play, listener, level=fallback.log_level, once=once))
     except ExceptionGroup as group:
@@ -50,7 +50,7 @@ def demo(port: int | None, once: bool) -> None:
     sys.exit(0 if went_well else OFF_SCRIPT)
 
 
-def _listener(port: int | None, *, usual: int) -> socket.socket:
+def choose_listener(port: int | None, *, usual: int) -> socket.socket:
     """The port asked for; if none was, the usual one or else a free one."""
     if port is not None:
         return open_listener(LOOPBACK, port, stall_limit=STALL_LIMIT)

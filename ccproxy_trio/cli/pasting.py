@@ -21,9 +21,7 @@ def invitation(url: str, *, guarded: bool, environ: Mapping[str, str]) -> Iterat
     yield Text("   Point Claude Code at it (paste this into another terminal):", DIM)
     yield Text(f"   {paste_line(url, guarded=guarded, environ=environ)}", PASTE)
     if guarded:
-        yield Text(
-            "   Clients must send the key that you have set (ANTHROPIC_API_KEY or client_api_keys).", DIM
-        )
+        yield Text("   Clients must send a client key: put yours into that line if it is not set there.", DIM)
     yield from proxy_notice(environ)
 
 

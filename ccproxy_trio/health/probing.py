@@ -6,7 +6,7 @@ import msgspec
 
 
 class ProbeVerdict(enum.StrEnum):
-    """How a probe ended. UNSUPPORTED: the provider has no such endpoint, which says nothing about its health."""
+    """How a probe ended. UNSUPPORTED: there is no such endpoint, which says nothing about its health."""
 
     OK = "ok"
     UNSUPPORTED = "unsupported"

@@ -1,6 +1,7 @@
 """Which candidates could serve a request, and in which order: the strategies."""
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from ccproxy_trio.health.snapshot import Snapshot, State
 from ccproxy_trio.health.verdict import Next
@@ -72,3 +73,5 @@ def _providers_in_order(query: Query, candidates: Sequence[Candidate], rules: Ru
             return names[start:] + names[:start]
         case "random":
             return shuffled(names, turn)
+        case _:
+            assert_never(rules.strategy)

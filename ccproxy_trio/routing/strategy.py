@@ -150,14 +150,18 @@ def _another(case: _Case) -> Use | None:
 
 def _exhausted(case: _Case) -> Use | Wait | GiveUp:
     """This round has nothing left: wait for what is near, force what is shut, wait for what comes, or end."""
+    earliest = case.now
     if len(_this_round(case)) < case.rules.max_attempts:
         near = min((_back_at(case, candidate) for candidate in _untried(case)), default=math.inf)
         if near <= case.now + case.rules.queue_wait and _is_worth(case, near):
             return _wait(case, near, next_round=case.query.round)
         if (forced := _forced(case)) is not None:
             return forced
+    else:  # cut short: somebody may be ready, but this request has had its share of this second
+        earliest = _this_round(case)[-1].ended_at + PAUSE
     fresh = replace(case, query=replace(case.query, round=case.query.round + 1))
-    until = min((_useful_at(fresh, candidate) for candidate in fresh.pool), default=math.inf)
+    useful = min((_useful_at(fresh, candidate) for candidate in fresh.pool), default=math.inf)
+    until = max(earliest, useful)
     return (
         _wait(case, until, next_round=fresh.query.round) if _is_worth(case, until) else GiveUp(turn=case.turn)
     )

@@ -39,7 +39,7 @@ _DROPPED = frozenset(
         "continue_final_message",
     }
 )
-# One step each, since a refused request is repeated once: to the value most likely taken. None: leave it out.
+# One step each, to the value most likely taken; every other effort is left out.
 _LOWER_EFFORT = {"max": "high", "xhigh": "high", "none": "low", "minimal": "low"}
 _SPARE_TOKENS = 64  # providers count a little differently from one moment to the next
 _WORTH_ASKING_FOR = 256  # tokens; an answer shorter than this helps nobody
@@ -57,8 +57,9 @@ def adjust(chat: ChatRequest, parameter: str) -> ChatRequest | None:
             return msgspec.structs.replace(
                 chat, max_tokens=chat.max_completion_tokens, max_completion_tokens=None
             )
-        case "reasoning_effort":
-            return _with_other_effort(chat)
+        case "reasoning_effort" if chat.reasoning_effort is not None:
+            lower = _LOWER_EFFORT.get(chat.reasoning_effort)
+            return msgspec.structs.replace(chat, reasoning_effort=lower)
         case "response_format":
             return _with_looser_format(chat)
         case name if name in _DROPPED and msgspec.structs.asdict(chat)[name] is not None:
@@ -90,14 +91,6 @@ def lower_max_tokens(chat: ChatRequest, overflow: Overflow) -> ChatRequest | Non
     if chat.max_completion_tokens is None:
         return msgspec.structs.replace(chat, max_tokens=room)
     return msgspec.structs.replace(chat, max_completion_tokens=room)
-
-
-def _with_other_effort(chat: ChatRequest) -> ChatRequest | None:
-    effort = chat.reasoning_effort
-    if effort is not None:
-        return msgspec.structs.replace(chat, reasoning_effort=_LOWER_EFFORT.get(effort))
-    # Some models refuse tools by the effort they take when none is named.
-    return msgspec.structs.replace(chat, reasoning_effort="none") if chat.tools else None
 
 
 def _with_looser_format(chat: ChatRequest) -> ChatRequest | None:

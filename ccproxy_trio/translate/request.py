@@ -10,8 +10,6 @@ from ccproxy_trio.translate import schema
 from ccproxy_trio.translate.context import Context
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.effort import reasoning
-from ccproxy_trio.translate.local import LocalAnswer as LocalAnswer
-from ccproxy_trio.translate.local import local_answer as local_answer
 from ccproxy_trio.translate.messages import chat_messages
 from ccproxy_trio.translate.tools import choice, functions, offered
 from ccproxy_trio.wire.anthropic import CountRequest, JsonFormat, MessagesRequest, UserMessage

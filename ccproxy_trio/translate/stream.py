@@ -191,7 +191,7 @@ class Reader:
             counted |= self._note_usage(chunk.x_groq.usage)
         # Azure opens streams with a chunk whose `choices` is empty (filter results), and counts come the same
         # way: taking either for the end would cut every answer.
-        choice = next((choice for choice in chunk.choices or () if not choice.index), None)
+        choice = _first(chunk.choices)
         if choice is not None:
             counted |= self._note_usage(choice.usage)
             self._take_choice(choice)
@@ -271,6 +271,13 @@ class Reader:
         if self._voice.stopped_at is not None:
             return Ending.SEQUENCE, self._voice.stopped_at
         return self._ending or (Ending.DONE, None)
+
+
+def _first(choices: list[Choice] | None) -> Choice | None:
+    for choice in choices or ():
+        if not choice.index:
+            return choice
+    return None
 
 
 def _reasoning(delta: Delta) -> str:

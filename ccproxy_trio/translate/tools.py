@@ -140,28 +140,33 @@ def functions(tools: tuple[Tool, ...], context: Context) -> tuple[ChatTool, ...]
 
 
 def _function(tool: Tool, context: Context) -> ChatTool | None:
-    kind = tool.type or "custom"
-    where = f"tools.{tool.name}"
+    kind = tool.type
+    if kind is None or kind == "custom":
+        return ChatTool(_own_function(tool, context))
     for known in KNOWN:
         if known.type.fullmatch(kind):
             return ChatTool(_known_function(tool, known, context))
     if _NEEDS_A_SCREEN.fullmatch(kind):
-        raise RequestRefused(f"{where}.type: {kind} is not available with this provider")
+        raise RequestRefused(f"tools.{tool.name}.type: {kind} is not available with this provider")
     if _RUN_BY_ANTHROPIC.fullmatch(kind):
         context.note(f"tool {tool.name or kind} left out: it is run by Anthropic")
         return None
-    if kind != "custom" and not bytes(tool.input_schema):
-        raise RequestRefused(f"{where}.type: unknown tool type {kind!r}")
+    if not bytes(tool.input_schema):
+        raise RequestRefused(f"tools.{tool.name}.type: unknown tool type {kind!r}")
+    return ChatTool(_own_function(tool, context))
+
+
+def _own_function(tool: Tool, context: Context) -> FunctionDefinition:
+    """A tool of the client's own, with the schema it gave."""
     dialect = context.dialect
-    parameters = schema.parameters(tool.input_schema, dialect.schema, f"{where}.input_schema")
-    strict = bool(tool.strict) and dialect.strict and schema.is_strict(parameters, where)
-    return ChatTool(
-        FunctionDefinition(
-            name=context.names.of(tool.name),
-            description=tool.description,
-            parameters=parameters,
-            strict=True if strict else None,
-        )
+    where = f"tools.{tool.name}.input_schema"
+    parameters = schema.parameters(tool.input_schema, dialect.schema, where)
+    strict = tool.strict and dialect.strict and schema.is_strict(parameters, where)
+    return FunctionDefinition(
+        name=context.names.of(tool.name),
+        description=tool.description,
+        parameters=parameters,
+        strict=True if strict else None,
     )
 
 

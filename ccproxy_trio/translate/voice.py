@@ -184,10 +184,11 @@ class Voice:
     def _show(self, part: Text | Thinking) -> None:
         if self._calls.is_open:
             self._show_calls(self._calls.give_way())
-        if self._calls.is_open:
-            self._waiting.append(part)
-            return
-        self._show_waiting()
+            if self._calls.is_open:
+                self._waiting.append(part)
+                return
+        if self._waiting:
+            self._show_waiting()
         self._put(part)
 
     def _show_waiting(self) -> None:

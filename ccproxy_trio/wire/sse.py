@@ -91,8 +91,11 @@ class Decoder:
         for line in lines:
             if not line:
                 self._dispatch(out)
-            elif len(line) > self._max_line_bytes:
+                continue
+            if len(line) > self._max_line_bytes:
                 self._fail(f"a line of the event stream is longer than {self._max_line_bytes} bytes")
+            elif line.startswith(b"data: "):  # nearly every line there is
+                self._add(line[6:])
             else:
                 self._field(line)
             if self._fault is not None:
@@ -110,15 +113,15 @@ class Decoder:
             self._add(value)
 
     def _add(self, value: bytes) -> None:
+        self._data_bytes += len(value) + bool(self._data)
         self._data.append(value)
-        self._data_bytes += len(value) + 1
-        if self._data_bytes > self._max_payload_bytes + 1:
+        if self._data_bytes > self._max_payload_bytes:
             self._fail(f"an event of the stream is larger than {self._max_payload_bytes} bytes")
 
     def _dispatch(self, out: list[SseEvent]) -> None:
         if self._data:
             out.append(SseEvent(self._event, b"\n".join(self._data)))
-            self._data = []
+            self._data.clear()
             self._data_bytes = 0
         self._event = None
 

@@ -66,7 +66,9 @@ def test_what_is_not_optional_stays(parameter: str) -> None:
     assert adjust(chat(), parameter) is None
 
 
-@pytest.mark.parametrize("parameter", ["user", "reasoning", "max_tokens", "response_format"])
+@pytest.mark.parametrize(
+    "parameter", ["user", "reasoning", "reasoning_effort", "max_tokens", "response_format"]
+)
 def test_parameter_that_was_not_sent_cannot_be_left_out(parameter: str) -> None:
     assert adjust(chat(), parameter) is None
 
@@ -97,13 +99,6 @@ def test_effort_is_lowered_to_what_most_models_take_or_left_out(effort: str, the
     after = adjust(before, "reasoning_effort")
     assert after is not None
     assert after.reasoning_effort == then
-
-
-def test_effort_that_nobody_named_is_switched_off_for_tools() -> None:
-    after = adjust(chat(), "reasoning_effort")
-    assert after is not None
-    assert after.reasoning_effort == "none"
-    assert adjust(translated(request()).chat, "reasoning_effort") is None
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}

@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ccproxy_trio.translate.request import local_answer
+from ccproxy_trio.translate.local import local_answer
 from tests.translate.asking import assistant, call, instruct, request, result, tool, user
 
 ORDER = "Perform a web search for the query: trio nurseries"

@@ -201,7 +201,7 @@ anything = st.recursive(
         st.sampled_from([*FORBIDDEN, "type", "properties", "anyOf", "items"]), anything, max_size=6
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_whatever_is_given_gemini_gets_no_forbidden_keyword(given: dict[str, Any]) -> None:
     assert keywords(cleaned(given, "gemini")) & FORBIDDEN == set()
 
@@ -209,7 +209,7 @@ def test_whatever_is_given_gemini_gets_no_forbidden_keyword(given: dict[str, Any
 @given(
     st.dictionaries(st.sampled_from([*FORBIDDEN, "type", "properties", "anyOf", "$id"]), anything, max_size=6)
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_is_given_openai_gets_an_object_without_alternatives_at_the_top(
     given: dict[str, Any],
 ) -> None:

@@ -43,7 +43,7 @@ def test_system_and_tools_of_a_real_session_weigh_thousands() -> None:
         user({"type": "document", "source": {"type": "content", "content": "x" * 420}}),
         user({"type": "document", "source": {"type": "content", "content": [text("x" * 420)]}}),
         user({"type": "document", "title": "x" * 420, "source": {"type": "url", "url": "https://x"}}),
-        user({"type": "search_result", "source": "x" * 100, "title": "x" * 100, "content": [text("x" * 220)]}),
+        user({"type": "search_result", "source": "x" * 200, "title": "", "content": [text("x" * 220)]}),
         user({"type": "compaction", "content": "x" * 420}),
         user({"type": "hologram" * 42}),
         assistant(call("t", "x" * 410, a=""), ),
@@ -79,6 +79,12 @@ def test_tools_that_a_system_message_adds_are_counted_as_tools() -> None:
         {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": tool("A" * 420)}}
     )
     assert counted(added) > 100 + 8 + 4
+
+
+def test_every_tool_weighs_its_text_and_eight_tokens() -> None:
+    bare = {"name": "x" * 42}
+    assert counted(tools=[bare]) == 10 + 8
+    assert counted(tools=[{**bare, "description": "x" * 42}, {"name": "x" * 41 + "y"}]) == 30 + 2 * 8
 
 
 def test_message_requests_are_counted_like_count_requests() -> None:

@@ -32,6 +32,7 @@ def outcome(*reads: bytes, **caps: int) -> tuple[list[SseEvent], FaultKind | Non
         (b"data: a\n\n", [SseEvent(None, b"a")]),
         (b"data:a\r\n\r\ndata: b\r\n\r\n", [SseEvent(None, b"a"), SseEvent(None, b"b")]),
         (b"data: a\r\rdata: b\n\n", [SseEvent(None, b"a"), SseEvent(None, b"b")]),
+        (b"data: a\r\ndata: b\r\n\r\n", [SseEvent(None, b"a\nb")]),
         (b"data:  a\n\n", [SseEvent(None, b" a")]),
         (b"data: a\ndata: b\ndata\n\n", [SseEvent(None, b"a\nb\n")]),
         (b"event: error\ndata: a\n\ndata: b\n\n", [SseEvent("error", b"a"), SseEvent(None, b"b")]),
