@@ -64,33 +64,37 @@ class Opened(Struct, frozen=True):
     ended: Callable[[], bool]
 
 
-class Pulse(Struct, frozen=True, kw_only=True):
-    """How a stream is kept alive, in seconds.
+class Rhythm(Struct, frozen=True, kw_only=True):
+    """How a stream is kept alive, and when it is given up, in seconds.
 
-    `open_after`: the head is sent alone if no content came by then, so that pings can follow it.
+    `open_after`: the head is sent alone when an attempt has gone so long without content, so that pings can
+    follow it. Attempts that fail sooner hold it back: as long as it is, an error can be a proper HTTP error.
     `heartbeat_every`: an empty delta after so long without any event, since pings do not reset Claude
-    Code's watchdog; None for clients that did not ask to see thinking.
+    Code's watchdog; None for clients that did not ask to see thinking. `stall_limit`: a client that has not
+    read for so long has lost its answer.
     """
 
     open_after: float
     heartbeat_every: float | None
+    stall_limit: float
 
 
 class LiveStream:
     """A client that reads along.
 
     `started` is called once, when there is something to answer 200 for: the first content or, for a model
-    that thinks long, the head alone (`open_head`). Frames of one upstream read are joined into one item of a
+    that thinks long, the head alone. Frames of one upstream read are joined into one item of a
     channel that holds one: a slow client slows the upstream down, and nothing piles up in between.
     """
 
-    def __init__(self, emitter: Emitter, *, started: Callable[[Opened], None], stall_limit: float) -> None:
+    def __init__(self, emitter: Emitter, rhythm: Rhythm, *, started: Callable[[Opened], None]) -> None:
         self._emitter = emitter
         self._started = started
-        self._stall_limit = stall_limit
+        self._rhythm = rhythm
         self._frames, self._receive = trio.open_memory_channel[bytes](1)
         self._held: list[Part] = []
         self._last_event_at = trio.current_time()
+        self._quiet = trio.CancelScope(deadline=self._last_event_at + rhythm.open_after)
         self.head_sent = False
         self.shown = False
 
@@ -115,6 +119,7 @@ class LiveStream:
     def forget(self) -> None:
         """Drop what was held back."""
         self._held = []
+        self._quiet.deadline = trio.current_time() + self._rhythm.open_after
 
     async def fail(self, kind: str, message: str) -> None:
         """End the stream with an error event. The open block stays open: Claude Code then asks again.
@@ -129,17 +134,19 @@ class LiveStream:
         """No more frames. The body ends here, at once: Claude Code waits for that end."""
         self._frames.close()
 
-    async def pulse(self, pulse: Pulse) -> None:
+    async def pulse(self) -> None:
         """Keep a waiting client waiting; run beside the attempts and cancel when they are done."""
-        await trio.sleep(pulse.open_after)
+        with self._quiet:
+            await trio.sleep_forever()
         if not self.head_sent:
             self._post(self._emitter.open())
-        if pulse.heartbeat_every is None:
+        every = self._rhythm.heartbeat_every
+        if every is None:
             return
         while True:
-            await trio.sleep_until(self._last_event_at + pulse.heartbeat_every)
+            await trio.sleep_until(self._last_event_at + every)
             silent_for = trio.current_time() - self._last_event_at
-            if silent_for >= pulse.heartbeat_every and self._has_room():
+            if silent_for >= every and self._has_room():
                 self._post(self._emitter.heartbeat())
 
     async def _send(self, events: list[Event]) -> None:
@@ -147,7 +154,7 @@ class LiveStream:
         if not data:
             return
         self._open()
-        with trio.move_on_after(self._stall_limit) as patience:
+        with trio.move_on_after(self._rhythm.stall_limit) as patience:
             try:
                 await self._frames.send(data)
             except trio.BrokenResourceError:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ccproxy_trio.journal import AttemptEnded, ExchangeEnded, FellOver, Journal
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.wire.events import Usage
-from ccproxy_trio.wire.faults import UpstreamFault
+from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -159,11 +159,29 @@ class AttemptBook:
         self.reason = reason or describe(fault)
 
 
+_WORDS = {
+    FaultKind.CONNECT: "could not connect",
+    FaultKind.CONNECT_TIMEOUT: "could not connect in time",
+    FaultKind.TLS: "no trustworthy TLS",
+    FaultKind.POOL: "all its connections are in use",
+    FaultKind.RESET: "connection lost",
+    FaultKind.PROTOCOL: "unreadable answer",
+    FaultKind.HEADERS_TIMEOUT: "no answer in time",
+    FaultKind.CONTENT_TIMEOUT: "no content in time",
+    FaultKind.IDLE_TIMEOUT: "stream stalled",
+    FaultKind.TOTAL_TIMEOUT: "out of time",
+    FaultKind.TRUNCATED: "answer broke off",
+    FaultKind.AUTH: "key rejected",
+    FaultKind.EMPTY: "empty answer",
+    FaultKind.UPSTREAM_ERROR: "error in its stream",
+}
+
+
 def _prompt_tokens(usage: Usage) -> int:
     return usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
 
 
 def describe(fault: UpstreamFault) -> str:
-    """A fault in a few words for people: `HTTP 500`, `rate limited (HTTP 429)`, `connect timeout`."""
-    words = str(fault.kind).replace("_", " ")
+    """A fault in a few words for people: `could not connect`, `rate limited (HTTP 429)`."""
+    words = _WORDS.get(fault.kind, str(fault.kind).replace("_", " "))
     return words if fault.status is None else f"{words} (HTTP {fault.status})"

@@ -17,14 +17,15 @@ from msgspec import Struct
 from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
 from ccproxy_trio.actors.provider import Lease, Refusal
 from ccproxy_trio.attempt import AttemptRun, Try, Unit
-from ccproxy_trio.audience import Audience, LiveStream, Opened, Pulse, WholeAnswer
+from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, describe
 from ccproxy_trio.health.verdict import Next, Ruling, judge
 from ccproxy_trio.journal import Journal
-from ccproxy_trio.routing.question import Attempt, Query, Use, Wait
+from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
 from ccproxy_trio.routing.telling import Told
-from ccproxy_trio.routing.tiers import tier_of
+from ccproxy_trio.routing.tiers import Candidate, candidates, tier_of
 from ccproxy_trio.settings.model import Settings, Tier
+from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.parts import Part
 from ccproxy_trio.translate.request import needs
@@ -96,7 +97,7 @@ async def stream(ask: Ask, services: Services, *, started: Callable[[Opened], No
         RequestRefused: the request cannot be served as it stands.
         NothingLeft: no provider could.
     """
-    audience = LiveStream(_emitter(ask, services), started=started, stall_limit=services.settings.stall_limit)
+    audience = LiveStream(_emitter(ask, services), _rhythm(ask, services.settings), started=started)
     exchange = Exchange(ask, services, audience)
     try:
         with exchange.books.exchange(exchange.ending):
@@ -116,7 +117,7 @@ async def _with_pulse(exchange: "Exchange", audience: LiveStream) -> None:
     """
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(audience.pulse, exchange.pulse())
+        nursery.start_soon(audience.pulse)
         try:
             await exchange.run()
         except (NothingLeft, RequestRefused, CutShort) as error:
@@ -136,6 +137,14 @@ async def _end_in_error(audience: LiveStream, text: str) -> None:
 def _emitter(ask: Ask, services: Services) -> Emitter:
     return Emitter(
         message_id="msg_" + services.mint(), model=ask.request.model, input_tokens=ask.prompt_tokens
+    )
+
+
+def _rhythm(ask: Ask, settings: Settings) -> Rhythm:
+    return Rhythm(
+        open_after=settings.commit_after,
+        heartbeat_every=settings.heartbeat_interval if ask.patient else None,
+        stall_limit=settings.stall_limit,
     )
 
 
@@ -168,6 +177,7 @@ class Exchange:
             CutShort: an answer that had begun to be shown broke off.
         """
         dispatcher, query = self._services.dispatcher, self._first_query()
+        self._refuse_images_nobody_sees(query.needs)
         while True:
             step = await dispatcher.choose(query)
             match step:
@@ -185,6 +195,15 @@ class Exchange:
                     break
                 case _:
                     assert_never(step)
+
+    def _refuse_images_nobody_sees(self, needed: frozenset[str]) -> None:
+        """In the words that make Claude Code repeat the request without its images."""
+        models = candidates(self._services.settings, self._tier)
+        if VISION in needed and models and not any(self._dialect(model).vision for model in models):
+            raise RequestRefused("Could not process image: no model of this tier takes images.")
+
+    def _dialect(self, candidate: Candidate) -> Dialect:
+        return self._services.units[candidate.provider].dialects[candidate.model]
 
     async def _try(self, step: Use) -> Attempt | None:
         """Make one attempt; None when its answer reached its end."""
@@ -274,14 +293,6 @@ class Exchange:
             deadline=self._content_deadline,
             needs=needs(self._ask.request),
             prompt_tokens=self._ask.prompt_tokens,
-        )
-
-    def pulse(self) -> Pulse:
-        """How the keep-alives of this exchange beat."""
-        settings = self._services.settings
-        return Pulse(
-            open_after=settings.commit_after,
-            heartbeat_every=settings.heartbeat_interval if self._ask.patient else None,
         )
 
     def ending(self, error: BaseException | None) -> Ending:

@@ -7,7 +7,8 @@ import pytest
 import trio
 import trio.testing
 
-from ccproxy_trio.journal import AttemptEnded, ExchangeEnded, FellOver
+from ccproxy_trio.journal import ActorCrashed, AttemptEnded, ExchangeEnded, FellOver
+from ccproxy_trio.settings.model import DialectOptions
 from tests.edge.virtual import (
     Client,
     FakeAnswer,
@@ -206,3 +207,52 @@ async def test_a_model_that_thinks_unseen_is_not_taken_for_a_hanging_one(autojum
         await client.post({"stream": True, "thinking": {"type": "disabled"}})
         assert await client.head() == 200
         assert b"hello" in await client.body()
+
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+
+
+async def test_images_that_no_model_takes_are_refused_in_the_clients_own_words(autojump_clock: Clock) -> None:
+    """Claude Code repeats the request without its images on exactly this text."""
+    upstream = FakeUpstream(hello)
+    async with virtual_house(settings_for("a", options=DialectOptions(vision=False)), a=upstream) as house:
+        client = Client(house.connect())
+        await client.post({"messages": [{"role": "user", "content": [IMAGE]}]})
+        assert await client.head() == 400
+        assert "Could not process image" in json.loads(await client.body())["error"]["message"]
+    assert upstream.opened == 0
+
+
+async def test_an_outage_that_outlasts_patience_is_told_as_an_http_error_not_in_a_stream(
+    autojump_clock: Clock,
+) -> None:
+    """The head is held back while attempts fail quickly: behind it, the client would ask all over again."""
+    async with virtual_house(settings_for("a"), a=FakeUpstream(die)) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": True, **THINKING})
+        assert await client.head() in (500, 502)
+        assert 15 <= trio.current_time() - started_at <= 21
+        assert client.headers["x-should-retry"] == "false"
+
+
+async def test_a_crashed_provider_actor_touches_no_stream(autojump_clock: Clock) -> None:
+    async def slow(answer: FakeAnswer) -> None:
+        await answer.text("one ")
+        await trio.sleep(10)
+        await answer.text("two")
+        await answer.finish()
+
+    async with virtual_house(settings_for("a"), a=FakeUpstream(slow)) as house:
+        client = Client(house.connect())
+        await client.post({"stream": True})
+        await client.head()
+        house.crash("a")
+        body = await client.body()
+        crashes = [entry for entry in house.journal if isinstance(entry, ActorCrashed)]
+        again = Client(house.connect())
+        await again.post({"stream": False})
+        assert await again.head() == 200
+    assert body.endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+    assert b"two" in body
+    assert [crash.actor for crash in crashes] == ["provider a"]

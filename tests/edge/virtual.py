@@ -25,7 +25,7 @@ from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.exchange import Services
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.journal import Entry
-from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, Settings
+from ccproxy_trio.settings.model import DialectOptions, Models, ProviderSettings, Secret, Settings
 from ccproxy_trio.translate.dialect import Dialect, resolve
 
 Script = Callable[["FakeAnswer"], Awaitable[None]]
@@ -91,7 +91,7 @@ class FakeUpstream:
         return ProbeResult(verdict=ProbeVerdict.OK, seconds=0.0)
 
 
-def settings_for(*names: str, **options: Any) -> Settings:
+def settings_for(*names: str, options: DialectOptions | None = None, **others: Any) -> Settings:
     providers = tuple(
         ProviderSettings(
             name=name,
@@ -99,11 +99,12 @@ def settings_for(*names: str, **options: Any) -> Settings:
             base_url=f"https://{name}.example/v1",
             models=Models(big=("m",)),
             priority=priority,
-            timeout=options.pop(f"{name}_timeout", 90.0),
+            timeout=others.pop(f"{name}_timeout", 90.0),
+            options=options or DialectOptions(),
         )
         for priority, name in enumerate(names)
     )
-    return Settings(providers=providers, **{"health_check_interval": 0.0, **options})
+    return Settings(providers=providers, **{"health_check_interval": 0.0, **others})
 
 
 class House:
@@ -122,6 +123,10 @@ class House:
                 self._nursery = nursery
                 yield self
                 nursery.cancel_scope.cancel()
+
+    def crash(self, provider: str) -> None:
+        """Make a provider's actor crash on its next message."""
+        self._app.desk._services.units[provider].actor.mailbox.post(object())  # type: ignore[arg-type]
 
     def connect(self) -> trio.StapledStream[Any, Any]:
         ours, theirs = trio.testing.memory_stream_pair()
