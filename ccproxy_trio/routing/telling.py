@@ -229,7 +229,7 @@ def _met(attempt: Attempt, snapshot: Snapshot | None, now: float) -> _Finding:
     provider, model = attempt.candidate.provider, attempt.candidate.model
     phrase = _PHRASES[attempt.kind or FaultKind.INTERNAL]
     text = phrase.text
-    if phrase.trouble is Trouble.FAILED and attempt.status is not None:
+    if phrase.trouble in (Trouble.FAILED, Trouble.KEY) and attempt.status is not None:
         text += f" (HTTP {attempt.status})"
     if phrase.trouble is Trouble.MODEL:
         text += f" {model}"
@@ -247,10 +247,10 @@ def _unasked(snapshot: Snapshot, models: Sequence[str], now: float) -> _Finding:
     rests = min(rests_until(snapshot, model) for model in had)
     if rests > now:
         return _Finding(provider, Trouble.LIMITED, f"rate limited (retry in {math.ceil(rests - now)} s)")
-    if snapshot.state is State.CLOSED:
-        return _Finding(provider, Trouble.SHUT, "not asked")
-    if snapshot.state is State.HALF_OPEN:
+    if snapshot.trial_taken:
         return _Finding(provider, Trouble.SHUT, "circuit half open (its trial is under way)")
+    if snapshot.state is not State.OPEN:
+        return _Finding(provider, Trouble.SHUT, "not asked")
     wait = max(0, math.ceil((snapshot.reopens_at or now) - now))
     return _Finding(provider, Trouble.SHUT, f"circuit open (next trial in {wait} s)")
 

@@ -43,10 +43,8 @@ __all__ = [
 
 CLIENT_KEY = "ANTHROPIC_API_KEY"
 CONFIG_VARIABLE = "CCPROXY_CONFIG"
-_LEVELS = {"DEBUG": "DEBUG", "INFO": "INFO", "WARNING": "WARNING", "ERROR": "ERROR"} | {
-    "WARN": "WARNING",
-    "CRITICAL": "ERROR",
-}
+_LEVELS = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
+_LEVELS |= {"WARN": "WARNING", "CRITICAL": "ERROR"}
 _SECRET_HEADERS = re.compile(r"authorization|api.?key|token|secret", re.IGNORECASE)
 
 

@@ -13,11 +13,13 @@ import httpx
 import trio
 
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
-from ccproxy_trio.settings.model import ProviderSettings
-from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.settings.model import ProviderSettings, Tier
+from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
+from ccproxy_trio.translate.probe import probe_request
 from ccproxy_trio.upstream.endpoints import endpoints
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+from ccproxy_trio.wire.openai import encode
 
 ERROR_BODY_BYTES = 64 * 1024
 ANSWER_BODY_BYTES = 64 * 2**20
@@ -66,6 +68,7 @@ class Upstream:
     def __init__(
         self, provider: ProviderSettings, *, tls: ssl.SSLContext, connections: int, wall: Callable[[], float]
     ) -> None:
+        self._provider = provider
         self._endpoints = endpoints(provider)
         self._wall = wall
         self._client = httpx.AsyncClient(
@@ -115,13 +118,13 @@ class Upstream:
                 await response.aclose()
 
     def _request(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
-        accept = "text/event-stream" if streaming else "application/json"
+        accept = b"text/event-stream" if streaming else b"application/json"
         try:
             request = self._client.build_request(
                 "POST",
                 self._endpoints.completions_for(model),
                 content=body,
-                headers=[*self._endpoints.headers, ("accept", accept)],
+                headers=[*self._endpoints.headers, (b"accept", accept)],
             )
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
@@ -146,22 +149,39 @@ class Upstream:
         raise classify(response.status_code, headers, body, profile=profile, wall_now=self._wall())
 
     async def probe(self) -> ProbeResult:
-        """Ask the endpoint that costs nothing (`GET .../models`). Never raises but for cancellation."""
+        """Ask the endpoint that costs nothing (`GET .../models`), or for one token if so configured.
+
+        Never raises but for cancellation. The answer's body is not read.
+        """
         started = trio.current_time()
         verdict, detail = await self._probe()
         return ProbeResult(verdict=verdict, detail=detail, seconds=trio.current_time() - started)
 
+    def _probe_request(self) -> httpx.Request:
+        if self._provider.probe == "completion":
+            model = _probe_model(self._provider)
+            body = encode(probe_request(model, resolve(self._provider, model)))
+            return self._request(body, model=model, streaming=False)
+        return self._client.build_request(
+            "GET", self._endpoints.models, headers=list(self._endpoints.headers)
+        )
+
     async def _probe(self) -> tuple[ProbeVerdict, str]:
         try:
-            request = self._client.build_request(
-                "GET", self._endpoints.models, headers=list(self._endpoints.headers)
-            )
-            response = await self._client.send(request, stream=True)
+            response = await self._client.send(self._probe_request(), stream=True)
+        except UpstreamFault as fault:
+            return ProbeVerdict.FAIL, str(fault.kind)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
             return ProbeVerdict.FAIL, str(transport_fault(error, reused=False).kind)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await response.aclose()
         return _probe_verdict(response.status_code), f"HTTP {response.status_code}"
+
+
+def _probe_model(provider: ProviderSettings) -> str:
+    """The cheapest model there is, by its tier."""
+    tiers: tuple[Tier, ...] = ("small", "middle", "big")
+    return next(model for tier in tiers for model in provider.models_of(tier))
 
 
 class _Body(httpx.AsyncByteStream):
@@ -225,13 +245,14 @@ async def _error_body(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def _probe_verdict(status: int) -> ProbeVerdict:
-    if status in (404, 405, 501):
-        return ProbeVerdict.UNSUPPORTED
-    if status in (401, 403):
+    if status == 401:
         return ProbeVerdict.AUTH
-    if status == 429:
+    if status in (402, 429):
         return ProbeVerdict.LIMITED
-    return ProbeVerdict.OK if status < 400 else ProbeVerdict.FAIL
+    if status == 408 or (status >= 500 and status != 501):
+        return ProbeVerdict.FAIL
+    # 403 is here too: a key may be good for completions and not be allowed to list models.
+    return ProbeVerdict.OK if status < 300 else ProbeVerdict.UNSUPPORTED
 
 
 def transport_fault(error: Exception, *, reused: bool) -> UpstreamFault:

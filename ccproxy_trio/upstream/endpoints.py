@@ -13,7 +13,7 @@ class Endpoints(Struct, frozen=True, kw_only=True):
 
     completions: str
     models: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[bytes, bytes], ...]
 
     def completions_for(self, model: str) -> str:
         """The address that answers for `model`."""
@@ -40,7 +40,7 @@ def endpoints(provider: ProviderSettings) -> Endpoints:
     return Endpoints(completions=completions, models=models, headers=_headers(provider))
 
 
-def _headers(provider: ProviderSettings) -> tuple[tuple[str, str], ...]:
+def _headers(provider: ProviderSettings) -> tuple[tuple[bytes, bytes], ...]:
     headers = {
         "content-type": "application/json",
         # Nothing is to be inflated here: 200 kB of gzip can hold 200 MB.
@@ -49,7 +49,11 @@ def _headers(provider: ProviderSettings) -> tuple[tuple[str, str], ...]:
         **_credentials(provider),
     }
     headers.update((name.lower(), value.reveal()) for name, value in provider.custom_headers.items())
-    return tuple(headers.items())
+    # httpx would encode text as ASCII and raise over a Latin-1 value that HTTP can carry. What HTTP cannot
+    # carry is refused when the configuration is loaded.
+    return tuple(
+        (name.encode("ascii"), value.encode("latin-1", "backslashreplace")) for name, value in headers.items()
+    )
 
 
 def _credentials(provider: ProviderSettings) -> dict[str, str]:

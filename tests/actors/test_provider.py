@@ -1,4 +1,4 @@
-"""The provider actor: leases are never lost, never granted twice, and survive what happens to their holders."""
+"""The provider actor: leases are never lost, never granted twice, and survive their holders."""
 
 from collections.abc import Callable
 
@@ -101,7 +101,7 @@ async def test_failures_open_the_breaker_and_leases_are_refused_until_the_trial(
     refusal = await bench.provider.lease("m")
     assert isinstance(refusal, Refusal)
     assert refusal.ready_at == trio.current_time() + 60
-    assert [entry for entry in bench.journal if isinstance(entry, BreakerMoved)][0].reopens_in == 60
+    assert [e.reopens_in for e in bench.journal if isinstance(e, BreakerMoved)] == [60]
     await trio.sleep(60)
     trial, second = await bench.provider.lease("m"), await bench.provider.lease("m")
     assert isinstance(trial, Lease)

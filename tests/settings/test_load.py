@@ -256,7 +256,7 @@ class TestListening:
     def test_host_and_port_may_be_quoted_and_commented(self) -> None:
         found = listening({"HOST": '"0.0.0.0" # all', "PORT": "'9000'\r\n"})
         assert (found.host, found.port) == ("0.0.0.0", 9000)
-        assert listening({"PORT": "0"}).port == 0
+        assert (listening({"PORT": "0"}).port, listening({"PORT": "65535"}).port) == (0, 65535)
 
     @pytest.mark.parametrize("port", ["-1", "65536", "80.5", "http", "999999", "8 082x", "٣"])
     def test_what_is_no_port_is_told(self, port: str) -> None:

@@ -138,7 +138,8 @@ def test_a_file_that_is_not_utf_8_is_refused_where_it_stops_being_it() -> None:
 
 
 def test_a_file_past_the_limit_is_refused_unread() -> None:
-    assert refused(b"x" * (MAX_BYTES + 1)) == (
+    assert read(b"{}".ljust(MAX_BYTES), file="f.json").data == {}
+    assert refused(b"{}".ljust(MAX_BYTES + 1)) == (
         "f.json: The file is larger than 64 KiB, more than a configuration may be."
     )
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
+import msgspec
 import pytest
 import trio
 import trustme
@@ -171,7 +172,7 @@ async def test_any_status_but_200_is_a_fault_that_bears_it(status: int) -> None:
     assert fault.status == status
 
 
-@pytest.mark.parametrize("key", [f"{CANARY}\n", f"{CANARY}\r\nx: y", f"{CANARY} ключ", f"{CANARY}\0"])
+@pytest.mark.parametrize("key", [f"{CANARY}\n", f"{CANARY}\r\nx: y", f"{CANARY}\0"])
 async def test_a_key_that_cannot_be_sent_is_a_fault_that_does_not_quote_it(key: str) -> None:
     fault = await fault_from(replying(), key=key)
     assert fault.kind is FaultKind.CONFIG
@@ -225,6 +226,10 @@ async def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
         (404, ProbeVerdict.UNSUPPORTED),
         (405, ProbeVerdict.UNSUPPORTED),
         (401, ProbeVerdict.AUTH),
+        (403, ProbeVerdict.UNSUPPORTED),
+        (301, ProbeVerdict.UNSUPPORTED),
+        (402, ProbeVerdict.LIMITED),
+        (408, ProbeVerdict.FAIL),
         (429, ProbeVerdict.LIMITED),
         (500, ProbeVerdict.FAIL),
     ],
@@ -233,6 +238,31 @@ async def test_a_probe_reads_the_status(status: int, verdict: ProbeVerdict) -> N
     handler = replying(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n".encode())
     async with serving(handler) as port, upstream(port) as there:
         assert (await there.probe()).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("base_url", "field"),
+    [("http://p.example/v1", b"max_tokens"), ("https://api.openai.com/v1", b"max_completion_tokens")],
+)
+async def test_a_probe_by_completion_asks_the_smallest_model_for_one_token(
+    base_url: str, field: bytes
+) -> None:
+    seen: list[bytes] = []
+
+    async def handler(stream: trio.SocketStream) -> None:
+        data = b""
+        while not data.endswith(b"}"):
+            data += bytes(await stream.receive_some())
+        seen.append(data.partition(b"\r\n\r\n")[2])
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    async with serving(handler) as port, upstream(port, probe="completion") as there:
+        there._provider = msgspec.structs.replace(
+            there._provider, base_url=base_url, models=Models(big=("large",), small=("tiny", "mini"))
+        )
+        assert (await there.probe()).verdict is ProbeVerdict.OK
+    body = b'{"model":"tiny","messages":[{"role":"user","content":"ping"}],"%s":1}'
+    assert seen == [body % field]
 
 
 async def test_a_probe_of_a_dead_provider_fails_quietly() -> None:
