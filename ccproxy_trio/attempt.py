@@ -80,7 +80,6 @@ class Watch:
         self.scope = trio.CancelScope()
         self._deadline = deadline
         self._kind = FaultKind.TOTAL_TIMEOUT
-        self._suspended_from = math.inf
 
     def expect(self, kind: FaultKind, within: float) -> None:
         """From now on: `within` seconds, or it is a fault of this kind."""
@@ -92,13 +91,8 @@ class Watch:
         self._kind = kind
 
     def suspend(self) -> None:
-        """No deadline until `expect` or `resume`."""
-        self._suspended_from = self.scope.deadline
+        """No deadline until the next `expect`."""
         self.scope.deadline = math.inf
-
-    def resume(self) -> None:
-        """The deadline that `suspend` took away."""
-        self.scope.deadline = self._suspended_from
 
     def bound(self, deadline: float) -> None:
         """Another deadline for the request as a whole."""
@@ -241,9 +235,9 @@ class AttemptRun:
             before = reader.progress
             for event in events[start : start + EVENTS_A_BURST]:
                 parts += reader.feed(event)
-            if reader.progress > before and self.first_content_at is None:
-                # It thinks unseen. That is no content, but it is no silence either.
-                watch.expect(FaultKind.CONTENT_TIMEOUT, self._what.unit.settings.content_within)
+            if reader.progress > before:
+                # It may think unseen, or write a call that waits for its turn. That is no silence.
+                self._expect_more(watch)
             await self._hear(parts, watch)
             if start:
                 await trio.lowlevel.checkpoint()
@@ -259,7 +253,11 @@ class AttemptRun:
             watch.bound(self._what.deadline)
         watch.suspend()
         await self._audience.hear(parts)
+        self._expect_more(watch)
+
+    def _expect_more(self, watch: Watch) -> None:
+        settings = self._what.unit.settings
         if self.first_content_at is None:
-            watch.resume()
+            watch.expect(FaultKind.CONTENT_TIMEOUT, settings.content_within)
         else:
-            watch.expect(FaultKind.IDLE_TIMEOUT, self._what.unit.settings.idle_timeout)
+            watch.expect(FaultKind.IDLE_TIMEOUT, settings.idle_timeout)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
 from ccproxy_trio.translate.parts import Finished, Part, content_bearing
-from ccproxy_trio.wire.events import Event, Message, encode_frame
+from ccproxy_trio.wire.events import Event, Message, encode_frames
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
 
@@ -178,7 +178,7 @@ class LiveStream:
 
     def _encode(self, events: list[Event]) -> bytes:
         self._last_event_at = trio.current_time()
-        return b"".join(map(encode_frame, events))
+        return encode_frames(events)
 
     def _open(self) -> None:
         if not self.head_sent:

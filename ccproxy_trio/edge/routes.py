@@ -23,7 +23,7 @@ from ccproxy_trio.translate.local import LocalAnswer, local_answer
 from ccproxy_trio.translate.tokens import count_request
 from ccproxy_trio.version import __version__
 from ccproxy_trio.wire.anthropic import MessagesRequest, decode_count, decode_request
-from ccproxy_trio.wire.events import encode_frame
+from ccproxy_trio.wire.events import encode_frames, encode_message
 from ccproxy_trio.wire.faults import RequestRefused
 
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -49,7 +49,7 @@ class Desk:
         ask = self._ask(asked)
         if not asked.stream:
             with self._admitted():
-                return _json(msgspec.json.encode(await answer(ask, self._services)))
+                return _json(encode_message(await answer(ask, self._services)))
         house_request = cast("HouseRequest", request)
         opened: Opened = await house_request.nursery.start(partial(self._stream, ask))
         ping_after = self._services.settings.keepalive_interval
@@ -62,8 +62,8 @@ class Desk:
         )
         events = emitter.answer(local.content, stop_reason=local.stop_reason)
         if asked.stream:
-            return Response(b"".join(map(encode_frame, events)), headers=_STREAM_HEADERS)
-        return _json(msgspec.json.encode(fold(events)))
+            return Response(encode_frames(events), headers=_STREAM_HEADERS)
+        return _json(encode_message(fold(events)))
 
     async def count_tokens(self) -> Response:
         """`POST /v1/messages/count_tokens`: answered here, whatever the providers do."""

@@ -50,8 +50,7 @@ class _Call:
         last = self.arguments[-1].rstrip()
         if last and not last.endswith(_ENDS):  # spares joining and parsing all of it with every piece
             return False
-        text = "".join(self.arguments).rstrip()
-        return text.endswith(_ENDS) and is_json(text)
+        return is_json("".join(self.arguments))
 
     def differs_from(self, piece: CallPiece) -> bool:
         """Whether `piece` begins another call although it carries the same number."""

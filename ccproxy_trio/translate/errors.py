@@ -25,7 +25,7 @@ __all__ = ["classify", "classify_object", "sanitise"]
 
 _OF_THE_ACCOUNT = re.compile(
     r"\b(?:account|organi[sz]ation|workspace|user|key)[- ]level\b"
-    r"|\byour (?:account|organi[sz]ation|workspace|api key)(?:'s)? .{0,40}\b(?:limit|quota)\b",
+    r"|\byour (?:account|organi[sz]ation|workspace|api key)\b.{0,40}\b(?:limit|quota)\b",
     re.IGNORECASE,
 )
 

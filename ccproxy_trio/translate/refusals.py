@@ -13,7 +13,7 @@ _WORDINGS = (
     rf"\bunexpected keyword argument {_NAME}",
     rf"\bdoes not support (?:the )?(?:following )?parameters?:? \[?{_NAME}",
     rf"\b(?:property|parameter|argument|field) {_NAME} is {_NOT}",
-    rf"{_QUOTED} (?:is|are) {_NOT}",
+    rf"(?<!model )(?<!deployment ){_QUOTED} (?:is|are) {_NOT}",
 )
 _COMPILED = tuple(re.compile(wording, re.IGNORECASE) for wording in _WORDINGS)
 

@@ -10,7 +10,7 @@ _MOST_READ = 16_000  # characters looked at; what is shown is far less
 
 _TITLE = re.compile(r"<title[^>]*>(.{1,300}?)</title", re.IGNORECASE | re.DOTALL)
 _UNSEEN = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|$)", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,2000}>")
+_TAG = re.compile(r"</?[a-zA-Z!?][^<>]{0,2000}>")
 _SPACE = re.compile(r"\s+")
 
 _HIDDEN = "[hidden]"

@@ -152,7 +152,7 @@ WORDS: tuple[Sign, ...] = (
         FaultKind.MODEL_NOT_FOUND,
         frozenset({NO_STATUS, 400, 403, 404, 410, 422}),
         text=_words(
-            r"\b(?:model|deployment)\b.{0,120}?\b(?:does )?not (?:exist|found|be found)\b",
+            r"\b(?:models?|deployment)\b.{0,120}?\b(?:does )?not (?:exist|found|be found)\b",
             r"\bmodel\b[^.]{0,80}? is not (?:supported|available|a valid model)\b",
             r"\bnot a valid model\b",
             r"\bunknown model\b",

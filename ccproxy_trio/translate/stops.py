@@ -65,7 +65,7 @@ def ending_of(choice: Choice) -> tuple[Ending, str | None] | None:
 def _sequence(value: Loose) -> str | None:
     # vLLM and SGLang put the matched text here, or the number of a token. Relays of other APIs put a
     # finish reason here, which is no text of the model.
-    return value if isinstance(value, str) and value and value.lower() not in _ENDINGS else None
+    return value if isinstance(value, str) and value and value not in _ENDINGS else None
 
 
 def stop_reason(ending: Ending, *, called: bool) -> StopReason:

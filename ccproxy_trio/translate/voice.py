@@ -49,7 +49,7 @@ class Voice:
         self._shows_thinking = show_thinking
         self._keeps_details = dialect.replay == "reasoning_details"
         self._keeps_extras = dialect.replay == "gemini_extra"
-        self._keeps_hidden = dialect.replay == "reasoning_content" and not show_thinking
+        self._keeps_hidden = dialect.replay == "reasoning_content"
         self._tags = ThinkTags() if dialect.think_tags else None
         self._stops = StopMatcher(stop_sequences) if stop_sequences else None
         self._calls = Calls(names=names, mint=mint)

@@ -9,12 +9,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_INTEGER = r"[0-9]{1,12}"
+_DECIMAL = rf"{_INTEGER}(?:\.[0-9]{{1,12}})?"
+_DURATION = re.compile(
+    rf"(?:({_INTEGER})d)?(?:({_INTEGER})h)?(?:({_INTEGER})m(?!s))?(?:({_DECIMAL})s)?(?:({_DECIMAL})ms)?"
+)
 _IN_TEXT = re.compile(
-    r"(?:try|retry)(?: again)?(?: in| after) ((?:\d+h)?(?:\d+m(?!s))?(?:\d+(?:\.\d+)?(?:s|ms))?)",
+    rf"(?:try|retry)(?: again)?(?: in| after) ((?:{_INTEGER}h)?(?:{_INTEGER}m(?!s))?(?:{_DECIMAL}(?:s|ms))?)",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"\d{1,18}(?:\.\d{0,9})?")
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,9})?")
 _EPOCH_MS = 1e11  # a plain number larger than this is an instant in milliseconds since 1970,
 _EPOCH = 1e9  # and one larger than this an instant in seconds
 

@@ -101,7 +101,11 @@ def test_counts_are_estimated_where_the_provider_told_none() -> None:
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
     }
-    assert told(emitter_of(input_tokens=25).take([Finished("max_tokens")])).usage["output_tokens"] == 1
+    nothing = told(emitter_of().take([Finished("max_tokens")]))
+    a_call = [ToolStart("toolu_1", "x" * 30), ToolArguments("{      }"), Finished("tool_use")]
+    for story, tokens in [(nothing, 1), (told(emitter_of().take(a_call)), 10)]:  # (30 + 8) bytes / 4.2
+        assert story.usage is not None
+        assert story.usage["output_tokens"] == tokens
 
 
 def test_counts_that_the_provider_told_are_passed_on_and_zeros_are_not() -> None:

@@ -184,6 +184,21 @@ def test_a_finish_reason_that_is_no_word_is_none() -> None:
         assert not reader.finish_seen
 
 
+@pytest.mark.parametrize("member", ["stop_reason", "matched_stop"])
+def test_a_matched_stop_sequence_is_told_unless_it_is_a_finish_reason_or_a_token(member: str) -> None:
+    for value, reason in [
+        ("END", "stop_sequence"),
+        ("end_turn", "end_turn"),
+        (2, "end_turn"),
+        ("", "end_turn"),
+    ]:
+        choice = {"delta": {"content": "x"}, "finish_reason": "stop", member: value}
+        finished = parts_of(reader_of(), [event({"choices": [choice]})])[-1]
+        assert isinstance(finished, Finished)
+        told = (finished.stop_reason, finished.stop_sequence)
+        assert told == (reason, "END" if reason == "stop_sequence" else None)
+
+
 def test_the_first_finish_reason_wins() -> None:
     parts = parts_of(reader_of(), [delta("length", content="x"), delta("stop"), DONE])
     assert parts[-1] == Finished("max_tokens")
@@ -255,8 +270,9 @@ def test_names_are_mapped_back() -> None:
 def test_an_empty_function_call_is_none() -> None:
     reader = reader_of()
     assert reader.feed(delta(function_call={"name": None, "arguments": None})) == []
-    reader.feed(delta(content="x"))
-    assert parts_of(reader, [delta("stop")]) == [Finished("end_turn")]
+    assert reader.progress == 0
+    behind = reader.feed(delta(tool_calls=[call(1, name="Bash", args="{}")]))
+    assert kinds(behind) == [ThinkingSignature, ToolStart, ToolArguments], "nothing is waited for"
 
 
 def test_text_that_was_held_back_comes_before_the_call_behind_it() -> None:
@@ -327,6 +343,19 @@ def test_a_signature_that_comes_late_goes_out_before_the_next_block_or_the_end()
     followed = [begun, delta(**late), delta(content="x"), delta("tool_calls")]
     parts = parts_of(reader_of(replay="gemini_extra"), followed)
     assert kinds(parts)[-4:] == [ToolEnd, RedactedThinking, Text, Finished]
+
+
+def test_a_signature_goes_right_before_its_own_call() -> None:
+    extra = {"google": {"thought_signature": "x"}}
+    reader = reader_of(replay="gemini_extra")
+    alternating = [
+        delta(tool_calls=[call(0, name="A"), {**call(1, name="B"), "extra_content": extra}]),
+        delta(tool_calls=[call(0, args="{}"), call(1, args="{}")]),
+        delta("tool_calls"),
+    ]
+    parts = parts_of(reader, alternating)
+    shown = [type(part) for part in parts if isinstance(part, ToolStart | RedactedThinking)]
+    assert shown == [ToolStart, RedactedThinking, ToolStart]
 
 
 def test_the_silent_progress_of_hidden_thinking_is_counted() -> None:

@@ -27,6 +27,8 @@ def test_pieces_of_one_item_are_joined() -> None:
         text("a", index=0, signature=None), text("b", index=0, format="x"), text(None, index=0, signature="s")
     ) == [text("ab", index=0, signature="s", format="x")]
     assert kept(text("a"), text("b")) == [text("ab")]
+    signed = [text("a", signature="s"), text(None, signature=None, format="x")]
+    assert kept(*signed) == [text("a", signature="s", format="x")]
     summaries = [{"type": "reasoning.summary", "summary": word, "index": 0} for word in "ab"]
     assert kept(*summaries) == [{"type": "reasoning.summary", "summary": "ab", "index": 0}]
 

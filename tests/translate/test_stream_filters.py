@@ -27,6 +27,16 @@ def test_the_stop_sequence_that_is_complete_first_wins_however_the_text_is_cut(
     assert (matcher.matched, shown) == (None, text)
 
 
+def test_of_two_stop_sequences_the_one_that_ends_first_wins_then_the_longer() -> None:
+    for sequences, shown, matched in [
+        (["abcd", "bc"], "xa", "bc"),
+        (["bc", "abc"], "x", "abc"),
+        (["c", "abc", "bc"], "x", "abc"),
+    ]:
+        matcher = StopMatcher(sequences)
+        assert (matcher.feed("xabcd"), matcher.matched) == (shown, matched)
+
+
 def test_only_what_may_become_a_stop_sequence_is_held_back() -> None:
     matcher = StopMatcher(["</block>"])
     assert matcher.feed("a </bloc") == "a "

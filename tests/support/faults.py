@@ -1,0 +1,135 @@
+"""The ways in which a provider fails, as replies for a `ScriptedProvider`."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import trio
+
+from tests.support.chunks import DONE, Chunk, error_chunk, finish_chunk, role_chunk, text_chunks
+from tests.support.scripted import (
+    BODY_END,
+    Cut,
+    Hold,
+    Linger,
+    Repeat,
+    Send,
+    Step,
+    body,
+    head,
+    json_reply,
+    raw_reply,
+    stream_of,
+)
+
+Steps = tuple[Step, ...]
+Ending = Literal["fin", "rst", "clean"]
+
+
+def status(
+    code: int, message: str = "scripted failure", *, kind: str = "server_error", **headers: str
+) -> Steps:
+    """An error status with OpenAI's envelope. Header names are given with underscores."""
+    return json_reply(
+        code, {"error": {"message": message, "type": kind, "param": None, "code": None}}, **headers
+    )
+
+
+def bad_request(message: str, *, code: str | None = None, param: str | None = None) -> Steps:
+    """A 400 with OpenAI's envelope."""
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    return json_reply(400, {"error": error})
+
+
+def too_long(*, prompt: int, limit: int) -> Steps:
+    """A context overflow in OpenAI's words. Both numbers are tokens."""
+    text = (
+        f"This model's maximum context length is {limit} tokens. However, your messages resulted in "
+        f"{prompt} tokens. Please reduce the length of the messages."
+    )
+    return bad_request(text, code="context_length_exceeded", param="messages")
+
+
+def silent() -> Steps:
+    """The request is taken, and then nothing."""
+    return (Linger(),)
+
+
+def headers_then_silent() -> Steps:
+    """A good response head, and then nothing."""
+    return (head(), Linger())
+
+
+def headers_dripped(*, every: float = 0.1) -> Steps:
+    """A response head that never ends, a byte at a time."""
+    return (Send(b"HTTP/1.1 200 OK\r\nx-drip: "), Repeat((b"a",), every))
+
+
+def comments_for_ever(*, every: float = 0.1) -> Steps:
+    """A stream of keep-alive comments without any content."""
+    return (head(), Repeat((body(b": PROCESSING\n\n").data,), every))
+
+
+def closes(how: Literal["fin", "rst"] = "fin") -> Steps:
+    """The connection is closed instead of an answer."""
+    return (Cut(how),)
+
+
+def garbage() -> Steps:
+    """What answers is not HTTP."""
+    return (Send(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), Cut("fin"))
+
+
+def web_page() -> Steps:
+    """A captive portal: 200, and HTML."""
+    page = (
+        b"<html><head><title>Please log in</title></head><body>"
+        + b"<p>canary-page</p>" * 20
+        + b"</body></html>"
+    )
+    return raw_reply(200, page, content_type="text/html")
+
+
+def dies(chunks: Iterable[Chunk], how: Ending) -> Steps:
+    """A stream that breaks off after `chunks`: FIN, RST, or a well-formed end of body without a finish."""
+    ending = BODY_END if how == "clean" else Cut(how)
+    return (head(), *stream_of(chunks), ending)
+
+
+def dies_before_content(how: Ending = "fin") -> Steps:
+    """The same after the role chunk alone."""
+    return dies([role_chunk()], how)
+
+
+def dies_after_text(*pieces: str, how: Ending = "fin") -> Steps:
+    """The same after visible text."""
+    return dies([role_chunk(), *text_chunks(*pieces)], how)
+
+
+def error_in_stream(*pieces: str, message: str = "The server had an error", code: int | None = 500) -> Steps:
+    """A stream with status 200 that turns into an error object, after `pieces` of text if there are any."""
+    chunks = [role_chunk(), *text_chunks(*pieces), error_chunk(message, code=code)]
+    return (head(), *stream_of(chunks), BODY_END)
+
+
+def no_json(*pieces: str) -> Steps:
+    """A stream that turns into something that is not JSON, after `pieces` of text if there are any."""
+    chunks = [role_chunk(), *text_chunks(*pieces)]
+    return (head(), *stream_of(chunks), body(b"data: {oops\n\n"), BODY_END)
+
+
+def stops_talking(*pieces: str) -> Steps:
+    """Some text, and then silence on an open connection."""
+    return (head(), *stream_of([role_chunk(), *text_chunks(*pieces)]), Linger())
+
+
+def paused(before: str, gate: trio.Event, after: str) -> Steps:
+    """A good answer in two halves; the second comes when the test sets `gate`."""
+    rest = [*text_chunks(after), finish_chunk("stop")]
+    return (
+        head(),
+        *stream_of([role_chunk(), *text_chunks(before)]),
+        Hold(gate),
+        *stream_of(rest),
+        body(DONE),
+        BODY_END,
+    )

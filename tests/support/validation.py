@@ -1,0 +1,150 @@
+"""Whether a Chat Completions request is one that OpenAI would take. The judge is the `openai` package.
+
+The package's own parameter types are checked with unknown keys forbidden at every depth; what types cannot
+say (a tool message answers the call just before it) is checked after them.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from openai.types.chat.completion_create_params import CompletionCreateParams
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+_PARAMETERS: TypeAdapter[Any] = TypeAdapter(CompletionCreateParams, config=ConfigDict(extra="forbid"))
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,(.+)", re.DOTALL)
+
+
+def violations(body: dict[str, Any], *, also_allowed: frozenset[str] = frozenset()) -> list[str]:
+    """Everything that is wrong with a request body, a sentence each; empty when it is right.
+
+    `also_allowed` names top-level keys of other dialects (`reasoning`, `top_k`), which are left unchecked.
+    """
+    standard = {key: value for key, value in body.items() if key not in also_allowed}
+    mistyped = list(_type_violations(standard))
+    return mistyped or [*_sequence_violations(body["messages"]), *_rule_violations(body)]
+
+
+def _type_violations(body: dict[str, Any]) -> Iterator[str]:
+    try:
+        _consume(_PARAMETERS.validate_python(body, strict=True))
+    except ValidationError as error:
+        for fault in _of_likeliest_branch(error):
+            yield f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+
+
+def _consume(value: Any) -> None:
+    """Walk the validated value: pydantic checks `Iterable` fields only while they are read."""
+    match value:
+        case None | str() | bytes() | int() | float():
+            return
+        case dict():
+            for item in value.values():
+                _consume(item)
+        case _:
+            for item in value:
+                _consume(item)
+
+
+def _of_likeliest_branch(error: ValidationError) -> list[Any]:
+    """Of a union's many complaints, those of the member that fits best: the fewest, and unknown keys only."""
+    branches: dict[str, list[Any]] = {}
+    for fault in error.errors(include_url=False, include_input=False):
+        branch = next((str(part) for part in fault["loc"] if str(part)[:1].isupper()), "")
+        branches.setdefault(branch, []).append(fault)
+
+    def misfit(faults: list[Any]) -> tuple[bool, int]:
+        return any(fault["type"] in ("literal_error", "missing") for fault in faults), len(faults)
+
+    return min(branches.values(), key=misfit)
+
+
+def _sequence_violations(messages: list[dict[str, Any]]) -> Iterator[str]:
+    """Every call is answered once, right after the message that made it, before anything else is said."""
+    open_calls: set[str] = set()
+    for place, message in enumerate(messages):
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in open_calls:
+                yield f"messages.{place}: answers {message['tool_call_id']!r}, which is not an open call"
+            open_calls.discard(message["tool_call_id"])
+            continue
+        if open_calls:
+            yield f"messages.{place}: the calls {sorted(open_calls)} were not answered before it"
+        ids = [call["id"] for call in message.get("tool_calls") or ()]
+        open_calls = set(ids)
+        if len(open_calls) < len(ids):
+            yield f"messages.{place}: two calls share an id"
+    if open_calls:
+        yield f"messages: the calls {sorted(open_calls)} were never answered"
+
+
+def _rule_violations(body: dict[str, Any]) -> Iterator[str]:
+    """The API reference's rules beyond types."""
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        yield "max_tokens and max_completion_tokens exclude each other"
+    if "stream_options" in body and not body.get("stream"):
+        yield "stream_options without stream"
+    if isinstance(body.get("stop"), list) and len(body["stop"]) > 4:
+        yield "stop: more than 4 sequences"
+    if len(body.get("user", "")) > 64 or len(body.get("safety_identifier") or "") > 64:
+        yield "user: more than 64 characters"
+    yield from _tool_violations(body)
+    for place, message in enumerate(body["messages"]):
+        yield from _message_violations(message, f"messages.{place}")
+
+
+def _tool_violations(body: dict[str, Any]) -> Iterator[str]:
+    names = [tool["function"]["name"] for tool in body.get("tools", ()) if tool["type"] == "function"]
+    if "tools" in body and not body["tools"]:
+        yield "tools: empty"
+    if len(set(names)) < len(names):
+        yield "tools: a name occurs twice"
+    if not names and ("tool_choice" in body or "parallel_tool_calls" in body):
+        yield "tool_choice or parallel_tool_calls without tools"
+    for name in names:
+        if not _NAME.fullmatch(name):
+            yield f"tools: the name {name!r}"
+
+
+def _message_violations(message: dict[str, Any], place: str) -> Iterator[str]:
+    content = message.get("content")
+    if message["role"] != "assistant" and content in (None, []):
+        yield f"{place}: no content"
+    if message["role"] == "assistant" and content in (None, "", []) and not message.get("tool_calls"):
+        yield f"{place}: an assistant message with neither content nor calls"
+    for call in message.get("tool_calls") or ():
+        yield from _call_violations(call, place)
+    for part in content if isinstance(content, list) else ():
+        if part["type"] == "image_url":
+            yield from _image_violations(part["image_url"]["url"], place)
+
+
+def _call_violations(call: dict[str, Any], place: str) -> Iterator[str]:
+    if len(call["id"]) > 40:
+        yield f"{place}: a call id of {len(call['id'])} characters"
+    if not _NAME.fullmatch(call["function"]["name"]):
+        yield f"{place}: the call's name {call['function']['name']!r}"
+    try:
+        arguments = json.loads(call["function"]["arguments"])
+    except ValueError:
+        yield f"{place}: arguments that are not JSON"
+        return
+    if not isinstance(arguments, dict):
+        yield f"{place}: arguments that are not an object"
+
+
+def _image_violations(url: str, place: str) -> Iterator[str]:
+    if url.startswith(("https://", "http://")):
+        return
+    matched = _DATA_URL.fullmatch(url)
+    if matched is None:
+        yield f"{place}: an image URL of unknown form {url[:40]!r}"
+        return
+    try:
+        base64.b64decode(matched[1], validate=True)
+    except binascii.Error:
+        yield f"{place}: an image that is not base64"
