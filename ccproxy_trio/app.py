@@ -5,7 +5,6 @@ Requests live inside all of them, in nurseries of their own, so a crashed actor 
 """
 
 import base64
-import os
 import random
 import secrets
 import ssl
@@ -26,27 +25,25 @@ from ccproxy_trio.attempt import Unit
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.exchange import Services
 from ccproxy_trio.health.snapshot import Snapshot
-from ccproxy_trio.journal import ActorCrashed, Journal
+from ccproxy_trio.journal import ActorCrashed, Journal, blame
 from ccproxy_trio.logs.banner import open_console
 from ccproxy_trio.routing.budget import Budget
 from ccproxy_trio.routing.question import Rules
 from ccproxy_trio.routing.tiers import Candidate, candidates
-from ccproxy_trio.settings.load import ConfigError, Loaded, listening, resolve
-from ccproxy_trio.settings.model import ProviderSettings, Settings, Tier
+from ccproxy_trio.settings.load import ConfigError, Loaded, environment, listening, resolve
+from ccproxy_trio.settings.model import TIERS, ProviderSettings, Settings
+from ccproxy_trio.settings.scrub import scrubber, secrets_of_provider
 from ccproxy_trio.translate.dialect import resolve as resolve_dialect
 from ccproxy_trio.upstream.client import Upstream
 
-TIERS: tuple[Tier, ...] = ("big", "middle", "small")
-
 
 class World(Struct, frozen=True, kw_only=True):
-    """The clocks and the randomness that everything below is given, so that tests can give their own.
+    """The wall clock and the randomness that everything below is given, so that tests can give their own.
 
-    `now` is monotonic seconds (Trio's clock), `wall` epoch seconds, `draw` a number in [0, 1), `seed` a
-    non-negative integer, `mint` 24 fresh base-32 characters.
+    `wall` is epoch seconds, `draw` a number in [0, 1), `seed` a non-negative integer, `mint` 24 fresh base-32
+    characters. The other clock is Trio's, which tests own anyway.
     """
 
-    now: Callable[[], float] = trio.current_time
     wall: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
     seed: Callable[[], int] = partial(secrets.randbits, 32)
@@ -66,7 +63,7 @@ def create_app(loaded: Loaded | None = None, *, journal: Journal | None = None) 
         except ConfigError as error:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(2) from None
-        journal = open_console(loaded, level=level, stream=sys.stderr, environ=os.environ)
+        journal = open_console(loaded, level=level, stream=sys.stderr, environ=environment())
     return assemble(loaded.settings, journal=journal or _deaf)
 
 
@@ -142,7 +139,7 @@ class Starter:
 
         async def incarnate(_: int) -> None:
             incarnation = dispatching.Incarnation(
-                routes, view=view, budget=budget, now=world.now, seed=world.seed
+                routes, view=view, budget=budget, now=trio.current_time, seed=world.seed
             )
             await mailbox.serve(incarnation.handle)
 
@@ -161,16 +158,17 @@ class Starter:
         self._supervise(f"provider {unit.settings.name}", incarnate)
 
     def _surroundings(self, provider: ProviderSettings) -> providing.Surroundings:
-        breaker, world = self._services.settings.circuit_breaker, self._world
+        world = self._world
         return providing.Surroundings(
             name=provider.name,
-            breaker=breaker,
-            trial_timeout=breaker.trial_timeout or provider.content_within + 30.0,
-            now=world.now,
+            breaker=self._services.settings.circuit_breaker,
+            trial_timeout=provider.content_within + 30.0,
+            now=trio.current_time,
             wall=world.wall,
             draw=world.draw,
             publish=self._services.dispatcher.publish,
             journal=self._services.journal,
+            drain=providing.Draining(),
         )
 
     def _start_probe(self, unit: Unit, incarnation: providing.Incarnation, nursery: trio.Nursery) -> None:
@@ -196,7 +194,7 @@ class Starter:
 
     def _crashed(self, crash: Crash) -> None:
         self._services.journal(
-            ActorCrashed(actor=crash.actor, error=type(crash.error).__name__, restart_in=crash.restart_in)
+            ActorCrashed(actor=crash.actor, error=blame(crash.error), restart_in=crash.restart_in)
         )
 
 
@@ -216,11 +214,11 @@ async def _unit(
 ) -> AsyncIterator[Unit]:
     """All there is of one provider but its actor's task; its connections are open as long as this is."""
     upstream = Upstream(provider, tls=tls, connections=settings.max_exchanges, wall=world.wall)
-    models = {model for tier in TIERS for model in provider.models_of(tier)}
     async with upstream:
         yield Unit(
             settings=provider,
             actor=providing.Provider(provider.name),
             upstream=upstream,
-            dialects={model: resolve_dialect(provider, model) for model in models},
+            scrub=scrubber(secrets_of_provider(provider), [provider.name]),
+            dialects={model: resolve_dialect(provider, model) for model in provider.all_models()},
         )

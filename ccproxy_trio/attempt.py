@@ -24,67 +24,75 @@ from ccproxy_trio.translate.stream import Reader
 from ccproxy_trio.upstream.client import Answer, Upstream
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Usage
-from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+from ccproxy_trio.wire.faults import FaultKind, Untranslatable, UpstreamFault
 from ccproxy_trio.wire.openai import encode
 from ccproxy_trio.wire.sse import Decoder, SseEvent
 
 USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
 DRAIN_WITHIN = 0.25  # seconds for the rest of a finished body, so that its connection can be used again
+FAIR_SHARE = 60.0  # seconds after which a provider that said nothing has had its chance
 EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
 MOST_REPAIRS = 4
 
 
+_TIMEOUT_TEXTS = {
+    FaultKind.HEADERS_TIMEOUT: "it did not answer in time",
+    FaultKind.CONTENT_TIMEOUT: "it answered, but sent no content in time",
+    FaultKind.IDLE_TIMEOUT: "its stream stalled",
+    FaultKind.OVERTIME: "its answer took longer than its total_timeout",
+    FaultKind.TOTAL_TIMEOUT: "the request's time is up",
+}
+
+
 class Unit(Struct, frozen=True, kw_only=True):
-    """All there is of one provider: settings, the actor's handle, connections, dialects by model."""
+    """All there is of one provider: settings, the actor's handle, connections, dialects by model.
+
+    `scrub` takes the provider's key and header values out of a text, in any form they may be quoted in.
+    """
 
     settings: ProviderSettings
     actor: Provider
     upstream: Upstream
     dialects: Mapping[str, Dialect]
+    scrub: Callable[[str], str]
+
+
+class Bound(Struct, frozen=True):
+    """An instant (Trio's clock) that bounds an attempt as a whole, and what passing it means."""
+
+    at: float
+    kind: FaultKind
 
 
 class Try(Struct, frozen=True, kw_only=True):
-    """What one attempt needs to know. Instants are on Trio's clock.
-
-    `content_deadline` is when the request's patience for a first content ends, `deadline` when the whole
-    answer must be there (infinity for a stream: there `idle_timeout` rules).
-    """
+    """What one attempt needs to know. `until_content` bounds it to its first content, then `whole` does."""
 
     request: MessagesRequest
     unit: Unit
     candidate: Candidate
     session: str | None
-    content_deadline: float
-    deadline: float
+    until_content: Bound
+    whole: Bound
     mint: Callable[[], str]
 
 
-async def _drain(answer: Answer) -> None:
-    """Read what is left of a body that has ended for us, so that its connection can be used again.
-
-    The client has everything by now and its request may be torn down; hence the shield, and its deadline.
-    """
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_WITHIN), suppress(UpstreamFault):
-        while await answer.receive_some():
-            pass
-
-
-class Watch:
+class Deadline:
     """One cancel scope whose deadline moves along with what is waited for.
 
-    `within` sets what is expected next and how long it may take; `suspend` stops the clock while the client
-    is the one who is slow. The request's own deadline bounds everything.
+    `expect` sets what is waited for next and how long it may take; `suspend` stops the clock while the client
+    is the one who is slow. A `Bound` limits the attempt as a whole.
     """
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, bound: Bound) -> None:
         self.scope = trio.CancelScope()
-        self._deadline = deadline
-        self._kind = FaultKind.TOTAL_TIMEOUT
+        self._began_at = trio.current_time()
+        self._bound = bound
+        self._kind = bound.kind
 
     def expect(self, kind: FaultKind, within: float) -> None:
         """From now on: `within` seconds, or it is a fault of this kind."""
         self.rename(kind)
-        self.scope.deadline = min(trio.current_time() + within, self._deadline)
+        self.scope.deadline = min(trio.current_time() + within, self._bound.at)
 
     def rename(self, kind: FaultKind) -> None:
         """The same instant, but missing it means something else now."""
@@ -94,22 +102,21 @@ class Watch:
         """No deadline until the next `expect`."""
         self.scope.deadline = math.inf
 
-    def bound(self, deadline: float) -> None:
-        """Another deadline for the request as a whole."""
-        self._deadline = deadline
+    def bound_by(self, bound: Bound) -> None:
+        """Another limit from now on."""
+        self._bound = bound
 
     def fault(self) -> UpstreamFault:
         """What it means that the scope was cancelled."""
-        if trio.current_time() >= self._deadline:
-            return UpstreamFault(FaultKind.TOTAL_TIMEOUT, "the request's time is up")
-        return UpstreamFault(self._kind, _TIMEOUT_TEXTS.get(self._kind, ""))
+        now, kind = trio.current_time(), self._kind
+        if now >= self._bound.at and not self._had_its_share(now):
+            kind = self._bound.kind
+        return UpstreamFault(kind, _TIMEOUT_TEXTS[kind])
 
-
-_TIMEOUT_TEXTS = {
-    FaultKind.HEADERS_TIMEOUT: "it did not answer in time",
-    FaultKind.CONTENT_TIMEOUT: "it answered, but sent no content in time",
-    FaultKind.IDLE_TIMEOUT: "its stream stalled",
-}
+    def _had_its_share(self, now: float) -> bool:
+        # A provider that hangs until the client's patience ends must not look innocent; one that was asked
+        # in the last seconds of a request must not be blamed.
+        return self._bound.kind is FaultKind.TOTAL_TIMEOUT and now - self._began_at >= FAIR_SHARE
 
 
 class AttemptRun:
@@ -130,6 +137,7 @@ class AttemptRun:
         self.empty_answer: Sequence[Part] | None = None
         self.usage: Usage | None = None
         self.is_complete = False
+        self.notes: tuple[str, ...] = ()
 
     async def run(self) -> None:
         """Ask once; ask again with less when the provider names what it does not take.
@@ -145,7 +153,11 @@ class AttemptRun:
             dialect=self._dialect,
             session=self._what.session,
         )
-        translated = self._without_learned(translate(self._what.request, target))
+        try:
+            translated = self._without_learned(translate(self._what.request, target))
+        except Untranslatable as refused:
+            raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, str(refused)) from None
+        self.notes = translated.notes
         for _ in range(MOST_REPAIRS):
             try:
                 return await self._ask(translated, target)
@@ -181,7 +193,7 @@ class AttemptRun:
             stop_sequences=translated.stop_sequences,
             mint=self._what.mint,
         )
-        unit, watch = self._what.unit, Watch(self._what.content_deadline)
+        unit, watch = self._what.unit, Deadline(self._what.until_content)
         watch.expect(FaultKind.HEADERS_TIMEOUT, unit.settings.content_within)
         with watch.scope:
             opening = unit.upstream.open(
@@ -193,7 +205,7 @@ class AttemptRun:
         if watch.scope.cancelled_caught:
             raise watch.fault()
 
-    async def _listen(self, answer: Answer, reader: Reader, watch: Watch) -> None:
+    async def _listen(self, answer: Answer, reader: Reader, watch: Deadline) -> None:
         if answer.is_event_stream:
             await self._follow(answer, reader, watch)
         else:
@@ -211,7 +223,7 @@ class AttemptRun:
                 self.empty_answer = reader.concede()
             raise
 
-    async def _follow(self, answer: Answer, reader: Reader, watch: Watch) -> None:
+    async def _follow(self, answer: Answer, reader: Reader, watch: Deadline) -> None:
         decoder = Decoder()
         while not reader.finished:
             data = await self._receive(answer, reader)
@@ -229,7 +241,7 @@ class AttemptRun:
             return await answer.receive_some()
         return None
 
-    async def _digest(self, events: Sequence[SseEvent], reader: Reader, watch: Watch) -> None:
+    async def _digest(self, events: Sequence[SseEvent], reader: Reader, watch: Deadline) -> None:
         for start in range(0, len(events), EVENTS_A_BURST):
             parts: list[Part] = []
             before = reader.progress
@@ -242,7 +254,7 @@ class AttemptRun:
             if start:
                 await trio.lowlevel.checkpoint()
 
-    async def _hear(self, parts: Sequence[Part], watch: Watch) -> None:
+    async def _hear(self, parts: Sequence[Part], watch: Deadline) -> None:
         if not parts:
             return
         if isinstance(parts[-1], Finished):
@@ -250,14 +262,24 @@ class AttemptRun:
         if self.first_content_at is None and content_bearing(parts):
             self.first_content_at = trio.current_time()
             self._lease.first_content()
-            watch.bound(self._what.deadline)
+            watch.bound_by(self._what.whole)
         watch.suspend()
         await self._audience.hear(parts)
         self._expect_more(watch)
 
-    def _expect_more(self, watch: Watch) -> None:
+    def _expect_more(self, watch: Deadline) -> None:
         settings = self._what.unit.settings
         if self.first_content_at is None:
             watch.expect(FaultKind.CONTENT_TIMEOUT, settings.content_within)
         else:
             watch.expect(FaultKind.IDLE_TIMEOUT, settings.idle_timeout)
+
+
+async def _drain(answer: Answer) -> None:
+    """Read what is left of a body that has ended for us, so that its connection can be used again.
+
+    The client has everything by now and its request may be torn down; hence the shield, and its deadline.
+    """
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_WITHIN), suppress(UpstreamFault):
+        while await answer.receive_some():
+            pass

@@ -138,7 +138,7 @@ class LiveStream:
         """Keep a waiting client waiting; run beside the attempts and cancel when they are done."""
         with self._quiet:
             await trio.sleep_forever()
-        if not self.head_sent:
+        if not self.head_sent and self._has_room():
             self._post(self._emitter.open())
         every = self._rhythm.heartbeat_every
         if every is None:
@@ -146,8 +146,14 @@ class LiveStream:
         while True:
             await trio.sleep_until(self._last_event_at + every)
             silent_for = trio.current_time() - self._last_event_at
-            if silent_for >= every and self._has_room():
-                self._post(self._emitter.heartbeat())
+            if silent_for >= every:
+                self._beat()
+
+    def _beat(self) -> None:
+        if self._has_room():
+            self._post(self._emitter.heartbeat())
+        else:
+            self._last_event_at = trio.current_time()  # there is something to read; look again later
 
     async def _send(self, events: list[Event]) -> None:
         data = self._encode(events)
@@ -174,7 +180,8 @@ class LiveStream:
         # With a full channel the client is behind: it has something to read and needs no heartbeat, and a
         # frame out of turn would overtake the one that waits.
         statistics = self._frames.statistics()
-        return statistics.current_buffer_used == 0 and statistics.tasks_waiting_send == 0
+        is_empty = statistics.current_buffer_used == 0 and statistics.tasks_waiting_send == 0
+        return is_empty and statistics.open_receive_channels > 0
 
     def _encode(self, events: list[Event]) -> bytes:
         self._last_event_at = trio.current_time()

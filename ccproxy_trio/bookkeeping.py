@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import trio
 from msgspec import Struct
 
-from ccproxy_trio.journal import AttemptEnded, ExchangeEnded, FellOver, Journal
+from ccproxy_trio.journal import AttemptEnded, ExchangeEnded, FellOver, Journal, Note, blame
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.wire.events import Usage
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
@@ -88,6 +88,16 @@ class Bookkeeper:
         self._usage = book.usage
         if book.fault is not None:
             self._failure = Failure(candidate, book.reason, seconds)
+        for text in book.notes:
+            self._journal(
+                Note(
+                    level="debug",
+                    event="request.changed",
+                    text=text,
+                    provider=candidate.provider,
+                    request_id=self._facts.request_id,
+                )
+            )
         self._journal(
             AttemptEnded(
                 request_id=self._facts.request_id,
@@ -133,7 +143,10 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class AttemptBook:
-    """One attempt's page. Nothing written means that it was cancelled."""
+    """One attempt's page. Nothing written means that it was cancelled.
+
+    `notes`: what its translation left out or changed, a sentence each.
+    """
 
     def __init__(self) -> None:
         self.began_at = trio.current_time()
@@ -142,11 +155,16 @@ class AttemptBook:
         self.fault: UpstreamFault | None = None
         self.reason = ""
         self.outcome = "cancelled"
+        self.notes: tuple[str, ...] = ()
 
     @property
     def detail(self) -> str:
         """The provider's own words, where it said any."""
         return "" if self.fault is None else self.fault.message
+
+    def refused(self) -> None:
+        """It was the request's fault; nothing was sent."""
+        self.outcome = "refused"
 
     def succeeded(self) -> None:
         """The answer reached its end."""
@@ -169,6 +187,7 @@ _WORDS = {
     FaultKind.HEADERS_TIMEOUT: "no answer in time",
     FaultKind.CONTENT_TIMEOUT: "no content in time",
     FaultKind.IDLE_TIMEOUT: "stream stalled",
+    FaultKind.OVERTIME: "took too long",
     FaultKind.TOTAL_TIMEOUT: "out of time",
     FaultKind.TRUNCATED: "answer broke off",
     FaultKind.AUTH: "key rejected",
@@ -185,3 +204,9 @@ def describe(fault: UpstreamFault) -> str:
     """A fault in a few words for people: `could not connect`, `rate limited (HTTP 429)`."""
     words = _WORDS.get(fault.kind, str(fault.kind).replace("_", " "))
     return words if fault.status is None else f"{words} (HTTP {fault.status})"
+
+
+def bug(error: BaseException, *, request_id: str | None) -> Note:
+    """A journal line for an error that should not exist."""
+    text = f"unexpected {blame(error)}"
+    return Note(level="error", event="internal.error", text=text, request_id=request_id)

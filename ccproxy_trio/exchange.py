@@ -15,10 +15,11 @@ import trio
 from msgspec import Struct
 
 from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
+from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
-from ccproxy_trio.attempt import AttemptRun, Try, Unit
+from ccproxy_trio.attempt import FAIR_SHARE, AttemptRun, Bound, Try, Unit
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
-from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, describe
+from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
 from ccproxy_trio.health.verdict import Next, Ruling, judge
 from ccproxy_trio.journal import Journal
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
@@ -74,6 +75,10 @@ class CutShort(Exception):
     """An answer that the client had begun to read broke off. The text is for the client."""
 
 
+class ClientGone(Exception):
+    """The client has stopped reading. There is nobody left to tell."""
+
+
 async def answer(ask: Ask, services: Services) -> Message:
     """Serve a client that waits for the whole answer.
 
@@ -106,6 +111,8 @@ async def stream(ask: Ask, services: Services, *, started: Callable[[Opened], No
         if not audience.head_sent:
             raise
         await _end_in_error(audience, str(error))
+    except ClientGone:
+        pass
     finally:
         audience.close()
 
@@ -120,7 +127,7 @@ async def _with_pulse(exchange: "Exchange", audience: LiveStream) -> None:
         nursery.start_soon(audience.pulse)
         try:
             await exchange.run()
-        except (NothingLeft, RequestRefused, CutShort) as error:
+        except (NothingLeft, RequestRefused, CutShort, ClientGone, ActorDown) as error:
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
@@ -156,7 +163,7 @@ class Exchange:
         self._services = services
         self._audience = audience
         self._tier: Tier = tier_of(ask.request.model, services.settings.default_tier)
-        self._content_deadline = trio.current_time() + _content_within(ask)
+        self._content_deadline = trio.current_time() + _content_within(ask, services.settings)
         facts = Facts(
             request_id=ask.request_id,
             session=ask.session,
@@ -221,28 +228,43 @@ class Exchange:
             )
         with self.books.attempt(candidate) as book, lease:
             run = AttemptRun(self._what(step, unit), lease=lease, audience=self._audience)
-            fault = await self._outcome(run, lease, book)
-        return None if fault is None else self._failed(step, run, fault)
+            fault = await self._outcome(run, unit, lease, book)
+        return None if fault is None else await self._failed(step, run, fault)
 
     async def _give_up(self, exhausted: Exhausted) -> None:
         if self._empty_answer is None:
             raise NothingLeft(exhausted.told)
         # Somebody did answer, with nothing. That is an answer where nobody had a better one.
-        await self._audience.hear(self._empty_answer)
+        with suppress(UpstreamFault):  # CLIENT_STALLED: there is nobody to hear it
+            await self._audience.hear(self._empty_answer)
 
-    async def _outcome(self, run: AttemptRun, lease: Lease, book: AttemptBook) -> UpstreamFault | None:
+    async def _outcome(
+        self, run: AttemptRun, unit: Unit, lease: Lease, book: AttemptBook
+    ) -> UpstreamFault | None:
         """Run the attempt and settle its lease; the fault it ended in, if any."""
         try:
             await run.run()
         except UpstreamFault as fault:
             # What it says about the provider depends on what the provider sent, what follows on what the
             # client saw. They differ for a client that waits for the whole answer.
+            fault.message = unit.scrub(fault.message)
             lease.settle(judge(fault, shown=run.first_content_at is not None), fault)
             book.failed(fault)
             return fault
+        except RequestRefused:
+            book.refused()
+            raise
+        except Exception as error:  # noqa: BLE001 - see below
+            # A bug of ours on one candidate's path: another may not lead over it. With the supervisor and the
+            # edge's last resort this is the third and last place that may catch everything.
+            self._services.journal(bug(error, request_id=self._ask.request_id))
+            ours = UpstreamFault(FaultKind.INTERNAL, "a fault of this proxy")
+            book.failed(ours)
+            return ours
         finally:
             book.first_content_at = run.first_content_at
             book.usage = run.usage
+            book.notes = run.notes
             if run.is_complete:
                 # Booked even if the request is cancelled right here: its body has ended, so Quart ends it.
                 self._is_answered = True
@@ -250,11 +272,14 @@ class Exchange:
                 book.succeeded()
         return None
 
-    def _failed(self, step: Use, run: AttemptRun, fault: UpstreamFault) -> Attempt:
+    async def _failed(self, step: Use, run: AttemptRun, fault: UpstreamFault) -> Attempt:
         """The attempt as the dispatcher will hear of it, unless it is too late for another."""
+        if fault.kind is FaultKind.CLIENT_STALLED:
+            raise ClientGone(fault.message)
         if self._audience.shown:
             raise CutShort(f"The answer broke off: {step.candidate.provider} failed ({describe(fault)}).")
         self._audience.forget()
+        await self._services.units[step.candidate.provider].actor.settled()
         if fault.kind is FaultKind.EMPTY:
             self._empty_answer = run.empty_answer
         return Attempt(
@@ -270,21 +295,19 @@ class Exchange:
         )
 
     def _what(self, step: Use, unit: Unit) -> Try:
+        limit = unit.settings.total_timeout
+        overtime_at = math.inf if limit is None else trio.current_time() + limit
+        provider = Bound(overtime_at, FaultKind.OVERTIME)
+        request = Bound(self._content_deadline, FaultKind.TOTAL_TIMEOUT)
         return Try(
             request=self._ask.request,
             unit=unit,
             candidate=step.candidate,
             session=self._ask.session,
-            content_deadline=self._content_deadline,
-            deadline=self._deadline(unit),
+            until_content=min(request, provider, key=_instant),
+            whole=provider if self._ask.request.stream else min(request, provider, key=_instant),
             mint=self._services.mint,
         )
-
-    def _deadline(self, unit: Unit) -> float:
-        """When the whole answer must be there. A stream may go on for as long as content flows."""
-        limit = unit.settings.total_timeout
-        total = math.inf if limit is None else trio.current_time() + limit
-        return total if self._ask.request.stream else min(total, self._content_deadline)
 
     def _first_query(self) -> Query:
         return Query(
@@ -308,7 +331,7 @@ class Exchange:
                 return Ending(how="refused", status=error.status, error_type=error.kind)
             case CutShort():
                 return Ending(how="midfail", status=200, error_type="api_error")
-            case trio.Cancelled():
+            case trio.Cancelled() | ClientGone():
                 return Ending(how="cancelled", status=499)
             case BaseExceptionGroup() if error.split(trio.Cancelled)[1] is None:
                 return Ending(how="cancelled", status=499)
@@ -316,15 +339,21 @@ class Exchange:
                 return Ending(how="error", status=500, error_type="api_error")
 
 
-def _content_within(ask: Ask) -> float:
+def _content_within(ask: Ask, settings: Settings) -> float:
     """Seconds until the first content must be there, or for a client that waits for all of it, the last.
 
     A streaming client's own time-out ends with our head, which is sent early; the other kind of client
     gives up at its time-out whatever we do.
     """
-    if ask.client_timeout is None:
-        return CONTENT_WITHIN
-    return min(CONTENT_WITHIN, max(1.0, ask.client_timeout - CLIENT_MARGIN))
+    slowest = max(provider.content_within for provider in settings.enabled())
+    within = max(CONTENT_WITHIN, slowest + FAIR_SHARE)
+    if ask.client_timeout is None or ask.request.stream:
+        return within
+    return min(within, max(1.0, ask.client_timeout - CLIENT_MARGIN))
+
+
+def _instant(bound: Bound) -> float:
+    return bound.at
 
 
 def _after_attempt(query: Query, step: Use, attempt: Attempt) -> Query:

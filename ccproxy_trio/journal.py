@@ -116,6 +116,20 @@ class Note(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
+def blame(error: BaseException) -> str:
+    """Which error it was at bottom, and where: `KeyError at Incarnation.handle:91`.
+
+    Its text stays out of it, since an exception may quote a key.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = "" if where is None else f" at {where.tb_frame.f_code.co_qualname}:{where.tb_lineno}"
+    return f"{type(error).__name__}{place}"
+
+
 Entry = (
     AttemptEnded
     | FellOver

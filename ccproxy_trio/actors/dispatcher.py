@@ -47,7 +47,7 @@ class Choose(Question[Step], frozen=True, kw_only=True):
     query: Query
 
 
-class Watch(Question[None], frozen=True, kw_only=True):
+class AwaitChange(Question[None], frozen=True, kw_only=True):
     """Tell me when a provider may have become ready."""
 
 
@@ -69,7 +69,7 @@ class Describe(Question[DispatcherView], frozen=True, kw_only=True):
     """What do you see?"""
 
 
-Message = Choose | Watch | HealthChanged | Describe
+Message = Choose | AwaitChange | HealthChanged | Describe
 
 
 # -- the incarnation -----------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ class Incarnation:
         match message:
             case Choose(slot=slot, query=query):
                 slot.fill(self._choose(query))
-            case Watch(slot=slot):
-                self._watchers.append(slot)
+            case AwaitChange(slot=slot):
+                self._watchers = [*(kept for kept in self._watchers if not kept.is_abandoned), slot]
             case HealthChanged(snapshot=snapshot):
                 self._heard(snapshot)
             case Describe(slot=slot):
@@ -169,20 +169,32 @@ class Dispatcher:
         self.mailbox: Mailbox[Message] = Mailbox()
 
     async def choose(self, query: Query) -> Step:
-        """The next step. Asked again should the dispatcher crash on the question: it keeps nothing of it."""
-        while True:
-            slot: ReplySlot[Step] = ReplySlot()
-            self.mailbox.post(Choose(slot=slot, query=query))
-            try:
-                return await slot.wait()
-            except ActorDown:
-                await trio.lowlevel.checkpoint()
+        """The next step.
+
+        Should the dispatcher crash on the question, it is asked once more: it keeps nothing of a request, and
+        the fault may have been another's. A question that crashes it twice would crash it for ever.
+
+        Raises:
+            ActorDown: it crashed twice.
+        """
+        try:
+            return await self._ask(query)
+        except ActorDown:
+            return await self._ask(query)
+
+    async def _ask(self, query: Query) -> Step:
+        slot: ReplySlot[Step] = ReplySlot()
+        self.mailbox.post(Choose(slot=slot, query=query))
+        return await slot.wait()
 
     async def wait_for_change(self, *, until: float) -> None:
-        """Return when a provider's readiness changed, or at the Trio-clock instant `until`."""
+        """Return when a provider's readiness changed, or at the Trio-clock instant `until`.
+
+        A change between the dispatcher's last answer and this question goes unnoticed until `until`.
+        """
         with trio.move_on_at(until):
             slot: ReplySlot[None] = ReplySlot()
-            self.mailbox.post(Watch(slot=slot))
+            self.mailbox.post(AwaitChange(slot=slot))
             try:
                 await slot.wait()
             except ActorDown:

@@ -43,6 +43,11 @@ class ReplySlot(Generic[T]):
         """Give the reply. False: the asker has gone, the value is still yours."""
         return self._give(outcome.Value(value))
 
+    @property
+    def is_abandoned(self) -> bool:
+        """The asker has gone."""
+        return self._abandoned
+
     def break_(self) -> bool:
         """Make the asker's `wait` raise `ActorDown`. False: nobody waits, or it was filled before."""
         return self._reply is _EMPTY and self._give(outcome.Error(ActorDown()))
@@ -120,12 +125,13 @@ class Mailbox(Generic[T]):
 class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How often a crashed actor comes back: waits double from `first_wait` to `longest_wait` seconds.
 
-    More than `max_restarts` within `period` seconds is taken for a fault that restarting cannot mend.
+    More than `max_restarts` within `period` seconds is taken for a fault that restarting cannot mend. The
+    waits must leave room for that many within the period, or it never is.
     """
 
     first_wait: float = 0.05
     longest_wait: float = 5.0
-    max_restarts: int = 20
+    max_restarts: int = 10
     period: float = 60.0
 
 
@@ -156,7 +162,7 @@ async def supervise(
     while True:
         try:
             await incarnate(epoch)
-        except Exception as error:  # the supervisor is one of the two places that may
+        except Exception as error:
             now = trio.current_time()
             crashes.append(now)
             while crashes[0] < now - policy.period:

@@ -6,6 +6,7 @@ a `Snapshot` after every change; where that goes is not its business.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, assert_never
 
@@ -15,7 +16,7 @@ from ccproxy_trio.actors.kit import ActorDown, Mailbox, Question, ReplySlot
 from ccproxy_trio.health.breaker import Breaker, Moved, Permit
 from ccproxy_trio.health.cooldown import EXCLUSION, CoolDowns
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
-from ccproxy_trio.health.snapshot import Flag, Snapshot
+from ccproxy_trio.health.snapshot import EVERY_MODEL, Flag, Snapshot
 from ccproxy_trio.health.verdict import Ruling, Verdict
 from ccproxy_trio.journal import BreakerMoved, Cooling, Journal, ModelExcluded, ParameterLearned
 from ccproxy_trio.settings.model import BreakerSettings
@@ -25,6 +26,8 @@ _PROBE_VERDICTS = {
     ProbeVerdict.OK: Verdict.HEALTHY,
     ProbeVerdict.FAIL: Verdict.FAULTY,
     ProbeVerdict.AUTH: Verdict.AUTH,
+    ProbeVerdict.QUOTA: Verdict.BILLING,
+    ProbeVerdict.LIMITED: Verdict.LIMITED,
 }
 
 
@@ -95,6 +98,25 @@ Message = Acquire | FirstContent | Settle | Learn | ProbeEnded | Drain | Describ
 # -- the incarnation -----------------------------------------------------------------------------------
 
 
+class Draining:
+    """Whether the provider drains, and who waits for it. Outlives incarnations: a crash must not undo it."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._waiting: list[ReplySlot[None]] = []
+
+    def begin(self, slot: ReplySlot[None]) -> None:
+        """From now on no lease is granted; `slot` is filled once none is in flight."""
+        self.is_on = True
+        self._waiting.append(slot)
+
+    def tell(self) -> None:
+        """None is in flight."""
+        waiting, self._waiting = self._waiting, []
+        for slot in waiting:
+            slot.fill(None)
+
+
 class Surroundings(Struct, frozen=True, kw_only=True):
     """What an incarnation needs of the world. `now` is monotonic seconds, `wall` epoch seconds."""
 
@@ -106,6 +128,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     draw: Callable[[], float]
     publish: Callable[[Snapshot], None]
     journal: Journal
+    drain: Draining
 
 
 class Incarnation:
@@ -122,8 +145,8 @@ class Incarnation:
         self._last_success: float | None = None
         self._last_failure: float | None = None
         self._last_error: FaultKind | None = None
-        self._draining: list[ReplySlot[None]] | None = None
         self._publish()
+        self._tell_drained()
 
     @property
     def last_success(self) -> float | None:
@@ -145,7 +168,7 @@ class Incarnation:
             case ProbeEnded(result=result):
                 self._probed(result, now)
             case Drain(slot=slot):
-                self._draining = [*(self._draining or ()), slot]
+                self._around.drain.begin(slot)
                 self._tell_drained()
             case Describe(slot=slot):
                 slot.fill(self._snapshot())
@@ -156,7 +179,7 @@ class Incarnation:
 
     def _acquire(self, message: Acquire, now: float) -> None:
         ready_at = self._rests.ready_at(message.model, now)
-        if self._draining is not None:
+        if self._around.drain.is_on:
             message.slot.fill(Refusal(why="draining"))
         elif ready_at > now:
             message.slot.fill(Refusal(why="resting", ready_at=ready_at))
@@ -213,13 +236,16 @@ class Incarnation:
     def _rest(self, model: str, ruling: Ruling, fault: UpstreamFault, now: float) -> None:
         name = self._around.name
         if ruling.cools:
-            seconds = self._rests.limit(model, fault, now)
-            cooled = None if fault.whole_provider else model
-            self._around.journal(Cooling(provider=name, model=cooled, seconds=seconds))
+            self._cool(model, fault, now)
         if ruling.excludes:
             self._rests.exclude(model, now)
             reason = str(fault.kind)
             self._around.journal(ModelExcluded(provider=name, model=model, reason=reason, seconds=EXCLUSION))
+
+    def _cool(self, model: str, fault: UpstreamFault, now: float) -> None:
+        seconds = self._rests.limit(model, fault, now)
+        cooled = None if fault.whole_provider or fault.kind is FaultKind.QUOTA else model
+        self._around.journal(Cooling(provider=self._around.name, model=cooled, seconds=seconds))
 
     def _learn(self, grant: Grant, parameter: str) -> None:
         known = self._learned.get(grant.model, ())
@@ -234,16 +260,17 @@ class Incarnation:
         verdict = _PROBE_VERDICTS.get(result.verdict)
         if verdict is None:
             return
-        if verdict is not Verdict.HEALTHY:
+        if result.kind is not None and verdict is not Verdict.LIMITED:
             self._last_failure = self._around.wall()
-            self._last_error = FaultKind.AUTH if verdict is Verdict.AUTH else FaultKind.CONNECT
+            self._last_error = result.kind
+        if verdict is Verdict.LIMITED:
+            asked = UpstreamFault(FaultKind.RATE_LIMITED, retry_after=result.retry_after, whole_provider=True)
+            self._cool(EVERY_MODEL, asked, now)
         self._moved(self._breaker.probe(verdict, now), now)
 
     def _tell_drained(self) -> None:
-        if self._draining and self._in_flight == 0:
-            for slot in self._draining:
-                slot.fill(None)
-            self._draining = []
+        if self._in_flight == 0:
+            self._around.drain.tell()
 
     def _moved(self, moved: Moved | None, now: float) -> None:
         if moved is None:
@@ -280,7 +307,7 @@ class Incarnation:
             last_failure=self._last_failure,
             last_error=self._last_error,
             panic_at=breaker.panic_at,
-            draining=self._draining is not None,
+            draining=self._around.drain.is_on,
             learned=dict(self._learned),
         )
 
@@ -356,6 +383,14 @@ class Provider:
         slot: ReplySlot[None] = ReplySlot()
         self.mailbox.post(Drain(slot=slot))
         await slot.wait()
+
+    async def settled(self) -> None:
+        """Return once all that was posted before is handled and published.
+
+        Asking the dispatcher right after settling an attempt, one would otherwise be quicker than the news.
+        """
+        with suppress(ActorDown):
+            await self.describe()
 
     async def describe(self) -> Snapshot:
         """The actor's own view of itself."""

@@ -4,7 +4,7 @@ import errno
 import socket
 
 from ccproxy_trio.cli.telling import Refused
-from ccproxy_trio.edge.guard import is_loopback
+from ccproxy_trio.settings.hosts import is_loopback
 from ccproxy_trio.settings.model import Settings
 
 BACKLOG = 1024  # as in config/hypercorn.toml

@@ -1,6 +1,5 @@
 """`ccproxy-trio check`: every fault of the configuration at once, or what it comes to."""
 
-import os
 import ssl
 import sys
 import time
@@ -14,8 +13,9 @@ import trio
 from ccproxy_trio.cli.bind import guard_bind
 from ccproxy_trio.cli.telling import Refused, defaults, load
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
-from ccproxy_trio.logs.banner import TIERS, Finding, banner, provenance, say
+from ccproxy_trio.logs.banner import Finding, banner, provenance, say
 from ccproxy_trio.logs.lines import marked, span
+from ccproxy_trio.settings.load import environment
 from ccproxy_trio.settings.model import ProviderSettings, Settings
 from ccproxy_trio.translate.dialect import reason
 from ccproxy_trio.upstream.client import Upstream
@@ -44,8 +44,8 @@ def check(config: Path | None, probe: bool) -> None:
     settings = loaded.settings
     results = trio.run(probe_all, settings) if probe else {}
     findings = {each.name: finding(each, results.get(each.name)) for each in settings.enabled()}
-    banner(settings, stream=sys.stdout, environ=os.environ, findings=findings)
-    say(provenance(loaded), stream=sys.stdout, environ=os.environ)
+    banner(settings, stream=sys.stdout, environ=environment(), findings=findings)
+    say(provenance(loaded), stream=sys.stdout, environ=environment())
     _warn_of_open_bind(settings)
     if any(result.verdict in FAILED for result in results.values()):
         sys.exit(PROBE_FAILED)
@@ -67,6 +67,8 @@ def told(result: ProbeResult) -> tuple[str, str]:
             return "info", f"it is there, but has no list of models to try the key on ({facts})"
         case ProbeVerdict.LIMITED:
             return "warning", f"it is there, but limits our rate ({facts})"
+        case ProbeVerdict.QUOTA:
+            return "error", f"its account is empty ({facts})"
         case ProbeVerdict.AUTH:
             return "error", f"it refuses the key ({facts})"
         case ProbeVerdict.FAIL:
@@ -76,7 +78,7 @@ def told(result: ProbeResult) -> tuple[str, str]:
 
 def dialects(provider: ProviderSettings) -> Iterator[str]:
     """Which profile each model is spoken to with, and why: one line where all models agree."""
-    models = dict.fromkeys(model for tier, _ in TIERS for model in provider.models_of(tier))
+    models = provider.all_models()
     reasons = {model: reason(provider, model) for model in models}
     if len(set(reasons.values())) == 1:
         yield next(iter(reasons.values()))
@@ -111,4 +113,4 @@ def _warn_of_open_bind(settings: Settings) -> None:
         text = (
             f"HOST={host} needs a client key (ANTHROPIC_API_KEY or client_api_keys) before serve will start."
         )
-        say([marked("warning", text)], stream=sys.stdout, environ=os.environ)
+        say([marked("warning", text)], stream=sys.stdout, environ=environment())

@@ -1,6 +1,5 @@
 """`ccproxy-trio demo`: the same server over simulated providers, with a tour."""
 
-import os
 import socket
 import sys
 from functools import partial
@@ -19,7 +18,7 @@ from ccproxy_trio.demo.tour import Tour
 from ccproxy_trio.demo.visitor import Visitor
 from ccproxy_trio.logs.banner import open_console, say
 from ccproxy_trio.logs.lines import marked
-from ccproxy_trio.settings.load import Loaded
+from ccproxy_trio.settings.load import Loaded, environment
 
 LOOPBACK = "127.0.0.1"
 STALL_LIMIT = 60.0  # seconds
@@ -63,18 +62,18 @@ def choose_listener(port: int | None, *, usual: int) -> socket.socket:
 async def _play(listener: socket.socket, *, level: str, once: bool) -> bool:
     """Serve, and play the tour beside; returns whether it went as it should (or was cut short by Ctrl-C)."""
     port = listener.getsockname()[1]
-    lines = tuple(invitation(shown_url(LOOPBACK, port), guarded=False, environ=os.environ))
-    screen = Screen(stream=sys.stdout, environ=os.environ)
+    lines = tuple(invitation(shown_url(LOOPBACK, port), guarded=False, environ=environment()))
+    screen = Screen(stream=sys.stdout, environ=environment())
     stop = trio.Event()
     async with open_stage() as stage, trio.open_nursery() as nursery:
         loaded = Loaded(
             settings=stage.settings(), source="the demo's own, over simulated providers", path=None, notes=()
         )
-        journal = screen.beside(open_console(loaded, level=level, stream=sys.stdout, environ=os.environ))
+        journal = screen.beside(open_console(loaded, level=level, stream=sys.stdout, environ=environment()))
         app = create_app(loaded, journal=journal)
         config = hypercorn_config(listener, loaded.settings, journal)
         await nursery.start(partial(serve_until_stopped, app, config, stop=stop, journal=journal))
-        say(lines, stream=sys.stdout, environ=os.environ)
+        say(lines, stream=sys.stdout, environ=environment())
         went_well = True
         with trio.CancelScope() as playing:
             nursery.start_soon(_cancel_when, stop, playing)
@@ -86,7 +85,7 @@ async def _play(listener: socket.socket, *, level: str, once: bool) -> bool:
             screen.line(
                 marked("ok", "That was the tour. The proxy goes on until Ctrl-C; now it is your turn:")
             )
-            say(lines[2:], stream=sys.stdout, environ=os.environ)
+            say(lines[2:], stream=sys.stdout, environ=environment())
     return went_well
 
 

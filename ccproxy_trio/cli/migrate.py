@@ -1,13 +1,12 @@
 """`ccproxy-trio migrate`: the providers.json that replaces the legacy variables."""
 
-import os
 from pathlib import Path
 
 import click
 
 from ccproxy_trio.cli.telling import Refused
 from ccproxy_trio.settings import legacy
-from ccproxy_trio.settings.load import ConfigError, env_file
+from ccproxy_trio.settings.load import ConfigError, env_file, environment
 
 
 @click.command()
@@ -29,7 +28,7 @@ def migrate(env_file_path: Path | None) -> None:
     ccproxy-trio check --config providers.json
     """
     try:
-        variables = os.environ if env_file_path is None else env_file(env_file_path)
+        variables = environment() if env_file_path is None else env_file(env_file_path)
         click.echo(legacy.migrate(variables), nl=False)
     except ConfigError as error:
         raise Refused(str(error)) from error

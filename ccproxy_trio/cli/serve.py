@@ -1,6 +1,5 @@
 """`ccproxy-trio serve`: the proxy itself."""
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from ccproxy_trio.cli.server import describe, hypercorn_config, serve_until_stop
 from ccproxy_trio.cli.telling import defaults, load
 from ccproxy_trio.journal import Note
 from ccproxy_trio.logs.banner import open_console, say
-from ccproxy_trio.settings.load import Loaded
+from ccproxy_trio.settings.load import Loaded, environment
 
 CRASHED = 1
 
@@ -58,16 +57,16 @@ def run(loaded: Loaded, address: tuple[str, int], *, log_level: str) -> int:
     settings = loaded.settings
     listener = open_listener(*address, stall_limit=settings.stall_limit)
     url = shown_url(address[0], listener.getsockname()[1])
-    journal = open_console(loaded, level=log_level, stream=sys.stderr, environ=os.environ)
+    journal = open_console(loaded, level=log_level, stream=sys.stderr, environ=environment())
     app = create_app(loaded, journal=journal)
     config = hypercorn_config(listener, settings, journal)
 
-    lines = invitation(url, guarded=bool(settings.client_api_keys), environ=os.environ)
+    lines = invitation(url, guarded=bool(settings.client_api_keys), environ=environment())
 
     async def serve_and_say() -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(serve_until_stopped, app, config, stop=trio.Event(), journal=journal))
-            say(lines, stream=sys.stderr, environ=os.environ)
+            say(lines, stream=sys.stderr, environ=environment())
 
     try:
         trio.run(serve_and_say)

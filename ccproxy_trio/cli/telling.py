@@ -1,6 +1,5 @@
 """How a command ends with a fault, and how it reads its configuration."""
 
-import os
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from ccproxy_trio.logs.banner import say
 from ccproxy_trio.logs.lines import COLOURS
-from ccproxy_trio.settings.load import ConfigError, Listening, Loaded, listening, resolve
+from ccproxy_trio.settings.load import ConfigError, Listening, Loaded, environment, listening, resolve
 
 BAD_USAGE = 2
 
@@ -24,7 +23,7 @@ class Refused(click.ClickException):
         """Print the text on standard error: each line that begins a new fault behind a cross."""
         lines = [line if line.startswith(" ") else f"❌ {line}" for line in self.message.splitlines()]
         marked_lines = [Text.assemble((line[:2], COLOURS["error"]), line[2:]) for line in lines]
-        say(marked_lines, stream=sys.stderr, environ=os.environ)
+        say(marked_lines, stream=sys.stderr, environ=environment())
 
 
 def load(config: Path | None) -> Loaded:
@@ -34,7 +33,7 @@ def load(config: Path | None) -> Loaded:
         Refused: there is none, or it has faults; the text names all of them.
     """
     try:
-        return resolve(config, os.environ)
+        return resolve(config, environment())
     except ConfigError as error:
         raise Refused(str(error)) from error
 
@@ -46,6 +45,6 @@ def defaults() -> Listening:
         Refused: one of them makes no sense.
     """
     try:
-        return listening(os.environ)
+        return listening(environment())
     except ConfigError as error:
         raise Refused(str(error)) from error

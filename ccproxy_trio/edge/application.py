@@ -16,13 +16,15 @@ from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge.connection import Connection, HouseRequest
-from ccproxy_trio.edge.errors import error_response, told_of
+from ccproxy_trio.edge.errors import OUR_FAULT, error_response, told_of
 from ccproxy_trio.edge.guard import Caller, Guard
-from ccproxy_trio.edge.routes import Desk, bug
-from ccproxy_trio.exchange import Services
+from ccproxy_trio.edge.routes import Desk
+from ccproxy_trio.exchange import NothingLeft, Services
 from ccproxy_trio.journal import Journal
 from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.wire.faults import RequestRefused
 
 MOST_BYTES = 32 * 2**20  # the API's own limit; Claude Code sends images and PDFs in base64
 BODY_WITHIN = 60  # seconds
@@ -108,15 +110,15 @@ def _add_checks(app: Application, new_request_id: Callable[[], str]) -> None:
 
 def _add_error_handlers(app: Application, journal: Journal) -> None:
     @app.errorhandler(HTTPException)
-    async def refused(error: HTTPException) -> Response:
+    @app.errorhandler(NothingLeft)
+    @app.errorhandler(RequestRefused)
+    async def refused(error: Exception) -> Response:
         return error_response(told_of(error), request_id=g.get("request_id", ""))
 
     @app.errorhandler(Exception)
     async def failed(error: Exception) -> Response:
-        told = told_of(error)
-        if told.status == 500 and told.kind == "api_error":
-            journal(bug(error, request_id=g.get("request_id")))
-        return error_response(told, request_id=g.get("request_id", ""))
+        journal(bug(error, request_id=g.get("request_id")))
+        return error_response(OUR_FAULT, request_id=g.get("request_id", ""))
 
 
 def _add_routes(app: Application) -> None:

@@ -1,5 +1,6 @@
 """One HTTP request as Quart serves it on Trio, with three habits of Quart's and Hypercorn's taken away."""
 
+import math
 from typing import Any
 
 import trio
@@ -7,6 +8,8 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEven
 from quart.wrappers import Request as QuartRequest
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
+
+LAST_SEND_WITHIN = 60.0  # seconds for a reader to take the last bytes
 
 
 class HouseRequest(TrioRequest):
@@ -45,7 +48,8 @@ class Connection(TrioASGIHTTPConnection):
 def _shielding_the_last(send: ASGISendCallable) -> Any:  # ASGISendCallable is a protocol with a method body
     async def shielding(event: ASGISendEvent) -> None:
         is_last = event["type"] == "http.response.body" and not event["more_body"]
-        with trio.CancelScope(shield=is_last):
+        deadline = trio.current_time() + LAST_SEND_WITHIN if is_last else math.inf
+        with trio.CancelScope(shield=is_last, deadline=deadline):
             await send(event)
 
     return shielding

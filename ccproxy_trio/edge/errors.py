@@ -50,7 +50,7 @@ def error_response(told: Told, *, request_id: str) -> Response:
 
 
 def told_of(error: Exception) -> Told:
-    """What a client is told of one of our errors, of Quart's, or of a bug (whose text stays with us)."""
+    """What a client is told of one of our errors or of Quart's."""
     match error:
         case NothingLeft():
             return error.told
@@ -65,7 +65,7 @@ def told_of(error: Exception) -> Told:
         case HTTPException():
             return refusal(error.code or 500, error.description or error.name)
         case _:
-            return refusal(500, "The proxy failed on this request. Its log says more.")
+            return OUR_FAULT
 
 
 def refusal(status: int, message: str, *, kind: str | None = None) -> Told:
@@ -77,3 +77,6 @@ def refusal(status: int, message: str, *, kind: str | None = None) -> Told:
         retry_after=None,
         should_retry=False if status >= 500 else None,
     )
+
+
+OUR_FAULT = refusal(500, "The proxy failed on this request. Its log says more.")

@@ -6,12 +6,12 @@ host name that an attacker lets point to 127.0.0.1. The first bears an Origin, t
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from ccproxy_trio.settings.hosts import is_loopback
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.wire.faults import RequestRefused
 
@@ -75,7 +75,7 @@ class Guard:
 
     def _check_host(self, caller: Caller) -> None:
         name = _host_name(caller.headers.get("host", ""))
-        if name in self._hosts or is_loopback(name):
+        if name in self._hosts or name == caller.server or is_loopback(name):
             return
         if is_loopback(caller.server) or self._hosts:
             raise _forbidden(
@@ -89,22 +89,10 @@ class Guard:
         origin = caller.headers.get("origin", "").lower().rstrip("/")
         if not origin or origin in self._origins:
             return
-        if urlsplit(origin).netloc != caller.headers.get("host", "").lower():
+        if origin.partition("://")[2] != caller.headers.get("host", "").lower():
             raise _forbidden(
                 "Web pages of other origins may not use this proxy. Add the origin to allowed_origins."
             )
-
-
-def is_loopback(host: str | None) -> bool:
-    """A name or address that only this machine can mean. None (no TCP address) is a Unix socket."""
-    if host is None:
-        return True
-    if host.lower() in ("localhost", "localhost."):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _host_name(host: str) -> str:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from ccproxy_trio.actors.dispatcher import DispatcherView
 from ccproxy_trio.health.breaker import State
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.routing.question import Rules
+from ccproxy_trio.routing.readiness import ready_at
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings, Settings, Tier
 
@@ -74,8 +74,12 @@ def health(settings: Settings, view: DispatcherView) -> Health:
 
 
 def is_ready(view: DispatcherView) -> bool:
-    """At least one provider would be tried by the next request."""
-    return any(_usable(snapshot, view.now) for snapshot in view.snapshots.values())
+    """At least one candidate would be tried by the next request."""
+    return any(
+        ready_at(view.snapshots.get(candidate.provider), candidate.model, view.now) <= view.now
+        for candidates in view.routes.candidates.values()
+        for candidate in candidates
+    )
 
 
 def models(candidates: Mapping[Tier, tuple[Candidate, ...]], rules: Rules) -> ModelPage:
@@ -86,14 +90,6 @@ def models(candidates: Mapping[Tier, tuple[Candidate, ...]], rules: Rules) -> Mo
         for first in sorted(candidates[tier], key=lambda c: rules.priorities[c.provider])[:1]
     )
     return ModelPage(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None)
-
-
-def _usable(snapshot: Snapshot, now: float) -> bool:
-    if snapshot.draining or "*" in snapshot.cooling:
-        return False
-    if snapshot.state is State.CLOSED:
-        return True
-    return not snapshot.trial_taken and snapshot.reopens_at is not None and snapshot.reopens_at <= now
 
 
 def _provider_health(provider: ProviderSettings, snapshot: Snapshot | None, now: float) -> ProviderHealth:
@@ -115,7 +111,7 @@ def _provider_health(provider: ProviderSettings, snapshot: Snapshot | None, now:
         cooling_for_s=_seconds(cooling_until, now) if cooling_until > now else None,
         in_flight=snapshot.in_flight,
         last_error_type=None if snapshot.last_error is None else str(snapshot.last_error),
-        excluded_models=tuple(snapshot.excluded),
+        excluded_models=tuple(model for model, until in snapshot.excluded.items() if until > now),
         learned=snapshot.learned,
     )
 
@@ -130,8 +126,3 @@ def _state(snapshot: Snapshot, *, is_cooling: bool) -> str:
 
 def _seconds(until: float | None, now: float) -> float | None:
     return None if until is None else round(max(0.0, until - now), 1)
-
-
-def encode(body: Struct) -> bytes:
-    """JSON."""
-    return msgspec.json.encode(body)

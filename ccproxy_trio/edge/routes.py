@@ -10,12 +10,13 @@ import trio
 from quart import Response, g, request
 
 from ccproxy_trio.audience import Opened
+from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge import health as shown
 from ccproxy_trio.edge.body import FrameBody
 from ccproxy_trio.edge.connection import HouseRequest
+from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
 from ccproxy_trio.exchange import Ask, NothingLeft, Services, answer, stream
-from ccproxy_trio.journal import Note
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
@@ -73,14 +74,14 @@ class Desk:
     async def models(self) -> Response:
         """`GET /v1/models`."""
         view = await self._services.dispatcher.describe()
-        return _json(shown.encode(shown.models(view.routes.candidates, view.routes.rules)))
+        return _json(msgspec.json.encode(shown.models(view.routes.candidates, view.routes.rules)))
 
     async def model(self, name: str) -> Response:
         """`GET /v1/models/NAME`."""
         view = await self._services.dispatcher.describe()
         for entry in shown.models(view.routes.candidates, view.routes.rules).data:
             if entry.id == name:
-                return _json(shown.encode(entry))
+                return _json(msgspec.json.encode(entry))
         raise RequestRefused(f"model: {name[:200]}", status=404, kind="not_found_error")
 
     async def health(self) -> Response:
@@ -89,7 +90,7 @@ class Desk:
         report = shown.health(self._services.settings, view)
         if not self._guard.trusts(g.caller):
             return _json(msgspec.json.encode({"status": report.status}))
-        return _json(shown.encode(report))
+        return _json(msgspec.json.encode(report))
 
     async def live(self) -> Response:
         """`GET /health/live`: the process answers. Providers do not matter here."""
@@ -126,10 +127,12 @@ class Desk:
         try:
             with self._admitted():
                 await stream(ask, self._services, started=started)
+        except (NothingLeft, RequestRefused):
+            raise  # only before the stream is open
         except Exception as error:  # the edge's last resort
-            if not is_open:
-                raise
             self._services.journal(bug(error, request_id=ask.request_id))
+            if not is_open:
+                raise NothingLeft(OUR_FAULT) from error
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -145,16 +148,6 @@ class Desk:
             yield
         finally:
             self._exchanges -= 1
-
-
-def bug(error: BaseException, *, request_id: str | None) -> Note:
-    """A journal line for an error that should not exist. Its text stays out: it might quote a key."""
-    where = error.__traceback__
-    while where is not None and where.tb_next is not None:
-        where = where.tb_next
-    place = "" if where is None else f" at {where.tb_frame.f_code.co_qualname}:{where.tb_lineno}"
-    text = f"unexpected {type(error).__name__}{place}"
-    return Note(level="error", event="internal.error", text=text, request_id=request_id)
 
 
 async def _json_body() -> bytes:

@@ -49,8 +49,8 @@ class Ruling(Struct, frozen=True, kw_only=True):
     """The judgement on one attempt.
 
     `cools`: the model (or the provider, see `CoolDowns.limit`) rests. `excludes`: the model is left out for
-    a while. `flag`: what `/health` shows of the provider until an attempt succeeds; it goes before the
-    breaker's own flag, which only knows keys and quota.
+    a while. `flag`: what `/health` shows of the provider until an attempt succeeds, unless the breaker has a
+    flag of its own (keys and quota), which only a passed trial takes away.
     """
 
     verdict: Verdict
@@ -104,6 +104,7 @@ TABLE: dict[FaultKind, Row] = {
     FaultKind.HEADERS_TIMEOUT: Row("6", Verdict.FAULTY, Next.TRY_ANOTHER),
     FaultKind.CONTENT_TIMEOUT: Row("7", Verdict.FAULTY, Next.TRY_ANOTHER),
     FaultKind.IDLE_TIMEOUT: Row("8", Verdict.FAULTY, Next.TRY_ANOTHER),
+    FaultKind.OVERTIME: Row("8", Verdict.FAULTY, Next.TRY_ANOTHER),
     # The request's own deadline, which the client set: the provider may have had two seconds of it.
     FaultKind.TOTAL_TIMEOUT: Row("36", Verdict.SILENT, Next.STOP, after=Verdict.SILENT),
     # -- the answer

@@ -12,9 +12,9 @@ from ccproxy_trio.logs.colour import Palette
 from ccproxy_trio.logs.console import Painter, open_journal
 from ccproxy_trio.logs.lines import BOLD, DIM, marked, span, tag
 from ccproxy_trio.logs.outlet import Outlet
-from ccproxy_trio.logs.scrub import printable, secrets_of
 from ccproxy_trio.settings.load import Loaded
 from ccproxy_trio.settings.model import ProviderSettings, Settings, Tier
+from ccproxy_trio.settings.scrub import printable, secrets_of
 
 TITLE = "🚀 Claude Code Proxy - Provider Configuration"
 TIERS: tuple[tuple[Tier, str], ...] = (

@@ -18,7 +18,7 @@ from ccproxy_trio.journal import AttemptEnded, Entry, Journal
 from ccproxy_trio.logs.colour import Palette, depth
 from ccproxy_trio.logs.lines import DIM, Line, render
 from ccproxy_trio.logs.outlet import Outlet
-from ccproxy_trio.logs.scrub import Scrub, scrubber
+from ccproxy_trio.settings.scrub import Scrub, scrubber
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SYSTEMS = {

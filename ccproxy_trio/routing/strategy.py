@@ -9,8 +9,9 @@ made, so every round ends. When a round has nothing left, three things may still
    before the request's patience is: wait, and begin a new round.
 
 Otherwise the client is told. What no waiting mends (keys, accounts, configuration, missing models) is never
-waited for. The view may be one message old: then a provider refuses the lease, the refusal comes back as an
-attempt without a kind, and the candidate stays out of the round.
+waited for, and a provider that let this request hang is not given it again. The view may be one message old:
+then a provider refuses the lease, the refusal comes back as an attempt without a kind, and the candidate
+stays out of the round.
 """
 
 import math
@@ -51,6 +52,10 @@ _STRAINED = frozenset(
 _ONE_MORE_OPINION = frozenset({FaultKind.EMPTY, FaultKind.UNSUPPORTED_PARAMETER})
 _HOPELESS_MODEL = frozenset({FaultKind.MODEL_ACCESS, FaultKind.MODEL_NOT_FOUND})
 _HOPELESS_PROVIDER = _ONE_MORE_OPINION | {
+    # Who let this request hang is not given it again: it would cost the same minute and a half.
+    FaultKind.HEADERS_TIMEOUT,
+    FaultKind.CONTENT_TIMEOUT,
+    FaultKind.IDLE_TIMEOUT,
     FaultKind.TLS,
     FaultKind.QUOTA,
     FaultKind.AUTH,
@@ -89,7 +94,8 @@ def choose(
     turn = query.turn or 0
     if _is_over(query, rules, now):
         return GiveUp(turn=turn)
-    pool = tuple(c for c in in_order(query, candidates, view, rules) if fits(c, query, rules))
+    ordered = in_order(query, candidates, view, rules)
+    pool = tuple(c for c in ordered if fits(c, query, rules) and not _is_hopeless(query, c))
     case = _Case(query=query, pool=pool, view=view, rules=rules, budget=budget, now=now, turn=turn)
     step = _again(case) or _another(case) or _exhausted(case)
     if isinstance(step, Use) and _costs(case, step.candidate):
@@ -230,7 +236,7 @@ def _ready_at(case: _Case, candidate: Candidate) -> float:
 
 
 def _forcible_at(case: _Case, candidate: Candidate) -> float:
-    if not case.rules.panics or _is_hopeless(case, candidate):
+    if not case.rules.panics:
         return math.inf
     own = forcible_at(case.view.get(candidate.provider), candidate.model, case.now)
     return max(own, _pause_ends_at(case, candidate))
@@ -238,7 +244,7 @@ def _forcible_at(case: _Case, candidate: Candidate) -> float:
 
 def _back_at(case: _Case, candidate: Candidate) -> float:
     """From when `candidate` can be asked by itself; `inf` if no waiting helps."""
-    if _is_hopeless(case, candidate) or not _is_mendable(case, candidate):
+    if not _is_mendable(case, candidate):
         return math.inf
     return _when_payable(case, candidate, _ready_at(case, candidate))
 
@@ -265,12 +271,12 @@ def _is_mendable(case: _Case, candidate: Candidate) -> bool:
     return mendable(case.view.get(candidate.provider), candidate.model, case.now)
 
 
-def _is_hopeless(case: _Case, candidate: Candidate) -> bool:
-    """Whether this very request has met something there that will not pass."""
+def _is_hopeless(query: Query, candidate: Candidate) -> bool:
+    """Whether this very request has met something there that will not pass, or not for it."""
     return any(
         (attempt.kind in _HOPELESS_PROVIDER and attempt.candidate.provider == candidate.provider)
         or (attempt.kind in _HOPELESS_MODEL and attempt.candidate == candidate)
-        for attempt in case.query.attempts
+        for attempt in query.attempts
     )
 
 

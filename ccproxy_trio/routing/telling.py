@@ -66,6 +66,7 @@ _PHRASES: dict[FaultKind, _Phrase] = {
     FaultKind.HEADERS_TIMEOUT: _Phrase(_T.TIMED_OUT, "did not answer in time"),
     FaultKind.CONTENT_TIMEOUT: _Phrase(_T.TIMED_OUT, "did not answer in time"),
     FaultKind.IDLE_TIMEOUT: _Phrase(_T.TIMED_OUT, "fell silent"),
+    FaultKind.OVERTIME: _Phrase(_T.TIMED_OUT, "took longer than its total_timeout"),
     FaultKind.TOTAL_TIMEOUT: _Phrase(_T.TIMED_OUT, "had not answered when the request's time was up"),
     FaultKind.TRUNCATED: _Phrase(_T.FAILED, "broke off its answer"),
     FaultKind.SERVER_ERROR: _Phrase(_T.FAILED, "failed"),

@@ -65,6 +65,11 @@ class Listening(Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
 
 
+def environment() -> Mapping[str, str]:
+    """The process's environment, for those above who hand it on: colours, proxies, defaults."""
+    return os.environ
+
+
 def resolve(explicit: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
     """Find and load the configuration. Without `environ`, the process's own.
 

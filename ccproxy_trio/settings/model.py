@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 Tier = Literal["big", "middle", "small"]
+TIERS: tuple[Tier, ...] = ("big", "middle", "small")
 Strategy = Literal["priority", "round_robin", "random"]
 ProfileName = Literal[
     "auto",
@@ -175,6 +176,10 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if isinstance(self.context_window, dict):
             return self.context_window.get(model)
         return self.context_window
+
+    def all_models(self) -> tuple[str, ...]:
+        """Every model of every tier, each once."""
+        return tuple(dict.fromkeys(model for tier in TIERS for model in self.models_of(tier)))
 
     def models_of(self, tier: Tier) -> tuple[str, ...]:
         """The models of one tier, in the order they are tried."""

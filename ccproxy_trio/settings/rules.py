@@ -13,12 +13,12 @@ from urllib.parse import SplitResult, urlsplit
 from msgspec import Struct, structs
 
 from ccproxy_trio.settings.fault import Path, listed
-from ccproxy_trio.settings.model import BreakerSettings, ProviderSettings, Settings, Tier
+from ccproxy_trio.settings.hosts import is_loopback
+from ccproxy_trio.settings.model import TIERS, BreakerSettings, ProviderSettings, Settings
 
 UNKNOWN_URL = "https://variable-not-set.invalid"  # stands in for a disabled provider's address
 Tree = Mapping[str, Any]  # an object of the file: checked values by key
 
-_TIERS: tuple[Tier, ...] = ("big", "middle", "small")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect"})
 _HOP_BY_HOP = frozenset(
@@ -90,9 +90,7 @@ RULES: Mapping[type, Callable[[Tree], Iterator[Finding]]] = {
 
 def on_this_machine(base_url: str) -> bool:
     """Whether the address is a loopback one, by its looks (nothing is resolved)."""
-    host = (urlsplit(base_url).hostname or "").rstrip(".")
-    address = _ip(host)
-    return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
+    return is_loopback(urlsplit(base_url).hostname or "")
 
 
 def _split(base_url: str) -> SplitResult | None:
@@ -192,7 +190,7 @@ def _same_names(entries: Sequence[tuple[int, Tree]]) -> Iterator[Finding]:
 def _unserved(enabled: Sequence[Tree]) -> Iterator[Finding]:
     if any("models" not in entry for entry in enabled):
         return  # that is a fault already, and what it would have served is unknown
-    missing = [tier for tier in _TIERS if not any(tier in entry["models"] for entry in enabled)]
+    missing = [tier for tier in TIERS if not any(tier in entry["models"] for entry in enabled)]
     if enabled and missing:
         message = f"serve no {listed(missing)} models: requests for that will be refused."
         yield Finding(("providers",), message, fatal=False)

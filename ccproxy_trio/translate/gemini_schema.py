@@ -9,7 +9,7 @@ Source: the `Schema` object of Google's Generative Language API reference.
 from collections.abc import Callable
 from typing import Any
 
-from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.faults import Untranslatable
 
 _AS_IT_IS = (
     "title",
@@ -60,7 +60,7 @@ class _Rewriter:
         """One schema rewritten. `trail` holds the references that led here, and a mark per level."""
         self._nodes += 1
         if self._nodes > _NODES_AT_MOST or len(trail) > _DEEPEST:
-            raise RequestRefused(f"{self._where}: the schema is too large for this provider")
+            raise Untranslatable(f"{self._where}: the schema is too large for this provider")
         if not isinstance(schema, dict):
             return {"type": "object"}  # `true`: anything goes
         reference = schema.get("$ref")

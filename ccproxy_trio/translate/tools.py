@@ -19,7 +19,7 @@ from ccproxy_trio.wire.anthropic import (
     ToolAdditionBlock,
     ToolRemovalBlock,
 )
-from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
 from ccproxy_trio.wire.openai import ChatTool, FunctionDefinition, FunctionName, NamedToolChoice
 
 WEB_SEARCH = re.compile(r"web_search_\d+")
@@ -127,7 +127,8 @@ def functions(tools: tuple[Tool, ...], context: Context) -> tuple[ChatTool, ...]
     """The tools as functions. Those that Anthropic would run are left out, with a note.
 
     Raises:
-        RequestRefused: a tool that cannot work here, too many of them, or only such as Anthropic runs.
+        RequestRefused: a tool that cannot work here, or only such as Anthropic runs.
+        Untranslatable: more tools than this provider takes.
     """
     kept = [_function(tool, context) for tool in tools]
     made = tuple(function for function in kept if function is not None)
@@ -135,7 +136,7 @@ def functions(tools: tuple[Tool, ...], context: Context) -> tuple[ChatTool, ...]
         raise RequestRefused(f"tools: {tools[0].type} is run by Anthropic and is not available here")
     at_most = context.dialect.max_tools
     if at_most is not None and len(made) > at_most:
-        raise RequestRefused(f"tools: {len(made)} tools, but this provider takes at most {at_most}")
+        raise Untranslatable(f"tools: {len(made)} tools, but this provider takes at most {at_most}")
     return made
 
 

@@ -13,10 +13,11 @@ import httpx
 import trio
 
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
-from ccproxy_trio.settings.model import ProviderSettings, Tier
+from ccproxy_trio.settings.model import TIERS, ProviderSettings
 from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.probe import probe_request
+from ccproxy_trio.translate.waits import asked_wait
 from ccproxy_trio.upstream.endpoints import endpoints
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from ccproxy_trio.wire.openai import encode
@@ -124,7 +125,7 @@ class Upstream:
                 "POST",
                 self._endpoints.completions_for(model),
                 content=body,
-                headers=[*self._endpoints.headers, (b"accept", accept)],
+                headers=self._endpoints.headers_for(accept),
             )
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
@@ -153,9 +154,23 @@ class Upstream:
 
         Never raises but for cancellation. The answer's body is not read.
         """
-        started = trio.current_time()
-        verdict, detail = await self._probe()
-        return ProbeResult(verdict=verdict, detail=detail, seconds=trio.current_time() - started)
+        started_at = trio.current_time()
+        try:
+            response = await self._client.send(self._probe_request(), stream=True)
+        except UpstreamFault as fault:
+            return _probe_failed(fault, started_at)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
+            return _probe_failed(transport_fault(error, reused=False), started_at)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+            await response.aclose()
+        verdict, kind = _probe_verdict(response.status_code)
+        return ProbeResult(
+            verdict=verdict,
+            kind=kind,
+            retry_after=asked_wait(response.status_code, response.headers, wall_now=self._wall()),
+            detail=f"HTTP {response.status_code}",
+            seconds=trio.current_time() - started_at,
+        )
 
     def _probe_request(self) -> httpx.Request:
         if self._provider.probe == "completion":
@@ -163,25 +178,22 @@ class Upstream:
             body = encode(probe_request(model, resolve(self._provider, model)))
             return self._request(body, model=model, streaming=False)
         return self._client.build_request(
-            "GET", self._endpoints.models, headers=list(self._endpoints.headers)
+            "GET", self._endpoints.models, headers=self._endpoints.headers_for(b"application/json")
         )
 
-    async def _probe(self) -> tuple[ProbeVerdict, str]:
-        try:
-            response = await self._client.send(self._probe_request(), stream=True)
-        except UpstreamFault as fault:
-            return ProbeVerdict.FAIL, str(fault.kind)
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
-            return ProbeVerdict.FAIL, str(transport_fault(error, reused=False).kind)
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
-            await response.aclose()
-        return _probe_verdict(response.status_code), f"HTTP {response.status_code}"
+
+def _probe_failed(fault: UpstreamFault, started_at: float) -> ProbeResult:
+    return ProbeResult(
+        verdict=ProbeVerdict.FAIL,
+        kind=fault.kind,
+        detail=str(fault.kind),
+        seconds=trio.current_time() - started_at,
+    )
 
 
 def _probe_model(provider: ProviderSettings) -> str:
     """The cheapest model there is, by its tier."""
-    tiers: tuple[Tier, ...] = ("small", "middle", "big")
-    return next(model for tier in tiers for model in provider.models_of(tier))
+    return next(model for tier in reversed(TIERS) for model in provider.models_of(tier))
 
 
 class _Body(httpx.AsyncByteStream):
@@ -233,26 +245,30 @@ async def _abandon(chunks: AsyncIterator[bytes]) -> None:
 
 async def _error_body(chunks: AsyncIterator[bytes]) -> bytes:
     body = bytearray()
-    with trio.move_on_after(ERROR_BODY_WITHIN):
-        try:
-            async for data in chunks:
-                body += data
-                if len(body) >= ERROR_BODY_BYTES:
-                    break
-        except httpx.HTTPError:
-            pass  # the status is known; a body cut short only makes the text shorter
+    # The status is known already: a body that is cut short or drips only makes the text shorter.
+    with trio.move_on_after(ERROR_BODY_WITHIN), suppress(httpx.HTTPError):
+        while len(body) < ERROR_BODY_BYTES and (data := await anext(chunks, b"")):
+            body += data
     return bytes(body[:ERROR_BODY_BYTES])
 
 
-def _probe_verdict(status: int) -> ProbeVerdict:
-    if status == 401:
-        return ProbeVerdict.AUTH
-    if status in (402, 429):
-        return ProbeVerdict.LIMITED
-    if status == 408 or (status >= 500 and status != 501):
-        return ProbeVerdict.FAIL
-    # 403 is here too: a key may be good for completions and not be allowed to list models.
-    return ProbeVerdict.OK if status < 300 else ProbeVerdict.UNSUPPORTED
+def _probe_verdict(status: int) -> tuple[ProbeVerdict, FaultKind | None]:
+    match status:
+        case 401:
+            return ProbeVerdict.AUTH, FaultKind.AUTH
+        case 402:
+            return ProbeVerdict.QUOTA, FaultKind.QUOTA
+        case 429:
+            return ProbeVerdict.LIMITED, FaultKind.RATE_LIMITED
+        case 408:
+            return ProbeVerdict.FAIL, FaultKind.REQUEST_TIMEOUT
+        case _ if status >= 500 and status != 501:
+            return ProbeVerdict.FAIL, FaultKind.SERVER_ERROR
+        case _ if status < 300:
+            return ProbeVerdict.OK, None
+        case _:
+            # 403 is here too: a key may be good for completions and not be allowed to list models.
+            return ProbeVerdict.UNSUPPORTED, None
 
 
 def transport_fault(error: Exception, *, reused: bool) -> UpstreamFault:

@@ -5,6 +5,7 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 
 from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.translate.dialect import resolve
 from ccproxy_trio.version import __version__
 
 
@@ -14,6 +15,10 @@ class Endpoints(Struct, frozen=True, kw_only=True):
     completions: str
     models: str
     headers: tuple[tuple[bytes, bytes], ...]
+
+    def headers_for(self, accept: bytes) -> list[tuple[bytes, bytes]]:
+        """The headers of a request that wants `accept`, unless the configuration says otherwise."""
+        return list({b"accept": accept, **dict(self.headers)}.items())
 
     def completions_for(self, model: str) -> str:
         """The address that answers for `model`."""
@@ -58,6 +63,5 @@ def _headers(provider: ProviderSettings) -> tuple[tuple[bytes, bytes], ...]:
 
 def _credentials(provider: ProviderSettings) -> dict[str, str]:
     key = provider.api_key.reveal()
-    if provider.api_version is not None or ".azure.com" in provider.base_url:
-        return {"api-key": key}
-    return {"authorization": f"Bearer {key}"}
+    speaks_azure = any(resolve(provider, model).profile == "azure" for model in provider.all_models())
+    return {"api-key": key} if speaks_azure else {"authorization": f"Bearer {key}"}

@@ -19,6 +19,7 @@ class FaultKind(enum.StrEnum):
     CONTENT_TIMEOUT = "content_timeout"  # a response head, but no content in time
     IDLE_TIMEOUT = "idle_timeout"  # content, then silence
     TOTAL_TIMEOUT = "total_timeout"  # the request's own deadline
+    OVERTIME = "overtime"  # the provider's `total_timeout`
     TRUNCATED = "truncated"  # the body ended without a finish
     SERVER_ERROR = "server_error"  # 5xx
     OVERLOADED = "overloaded"  # 529, or 503 that says so
@@ -78,6 +79,10 @@ class UpstreamFault(Exception):
         self.parameter = parameter
         self.overflow = overflow
         self.whole_provider = whole_provider
+
+
+class Untranslatable(Exception):
+    """This provider's dialect cannot express the request; another's may."""
 
 
 class RequestRefused(Exception):

@@ -138,6 +138,18 @@ async def test_a_supervisor_waits_longer_each_time_and_gives_up_past_its_limit(
     assert [crash.restart_in for crash in crashes] == [1.0, 2.0, 4.0, 4.0, None]
 
 
+async def test_the_default_policy_gives_up_on_an_actor_that_crashes_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def incarnate(epoch: int) -> None:
+        raise RuntimeError("hopeless")
+
+    crashes: list[Crash] = []
+    with pytest.raises(RuntimeError, match="hopeless"):
+        await supervise(incarnate, name="test", policy=RestartPolicy(), report=crashes.append)
+    assert len(crashes) == 11
+
+
 async def test_crashes_older_than_the_period_are_forgotten(autojump_clock: trio.testing.MockClock) -> None:
     crashes: list[Crash] = []
     policy = RestartPolicy(first_wait=1.0, longest_wait=4.0, max_restarts=1, period=10.0)

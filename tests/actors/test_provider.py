@@ -7,7 +7,15 @@ import trio
 import trio.testing
 
 from ccproxy_trio.actors.kit import Mailbox, RestartPolicy, supervise
-from ccproxy_trio.actors.provider import Incarnation, Lease, Message, Provider, Refusal, Surroundings
+from ccproxy_trio.actors.provider import (
+    Draining,
+    Incarnation,
+    Lease,
+    Message,
+    Provider,
+    Refusal,
+    Surroundings,
+)
 from ccproxy_trio.health.breaker import State
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import Flag, Snapshot
@@ -33,6 +41,7 @@ class Bench:
             draw=lambda: 0.0,
             publish=self.published.append,
             journal=self.journal.append,
+            drain=Draining(),
         )
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -229,7 +238,9 @@ async def test_a_drain_refuses_new_leases_and_waits_for_those_in_flight(
 async def test_a_bad_probe_counts_one_failure_and_no_other_counts(
     bench: Bench, autojump_clock: trio.testing.MockClock, verdict: ProbeVerdict, failures: int
 ) -> None:
-    bench.provider.probe_ended(ProbeResult(verdict=verdict, seconds=0.1))
+    kind = FaultKind.SERVER_ERROR if verdict is ProbeVerdict.FAIL else None
+    bench.provider.probe_ended(ProbeResult(verdict=verdict, kind=kind, seconds=0.1))
+    assert (await bench.snapshot()).last_error is kind
     assert (await bench.snapshot()).failure_count == failures
 
 
@@ -241,6 +252,16 @@ async def test_a_probe_never_closes_but_makes_the_trial_come_early(
     bench.provider.probe_ended(ProbeResult(verdict=ProbeVerdict.OK, seconds=0.1))
     assert (await bench.snapshot()).state is State.OPEN
     assert isinstance(await bench.provider.lease("m"), Lease)
+
+
+async def test_a_probe_that_is_rate_limited_makes_the_provider_rest(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench.provider.probe_ended(ProbeResult(verdict=ProbeVerdict.LIMITED, retry_after=20.0, seconds=0.1))
+    refusal = await bench.provider.lease("any")
+    assert isinstance(refusal, Refusal)
+    assert refusal.ready_at == trio.current_time() + 20
+    assert (await bench.snapshot()).failure_count == 0
 
 
 async def test_every_change_is_published(bench: Bench, autojump_clock: trio.testing.MockClock) -> None:

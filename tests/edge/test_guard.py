@@ -2,7 +2,8 @@
 
 import pytest
 
-from ccproxy_trio.edge.guard import Caller, Guard, is_loopback
+from ccproxy_trio.edge.guard import Caller, Guard
+from ccproxy_trio.settings.hosts import is_loopback
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, Settings
 from ccproxy_trio.wire.faults import RequestRefused
 
@@ -65,7 +66,10 @@ def test_pages_of_other_sites_are_refused(site: str) -> None:
         guard().check(caller(sec_fetch_site=site))
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "file://"])
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "null", "http://127.0.0.1:9999", "file://", "http://[", "127.0.0.1:8082"],
+)
 def test_foreign_origins_are_refused(origin: str) -> None:
     with pytest.raises(RequestRefused):
         guard().check(caller(origin=origin))
@@ -135,7 +139,17 @@ def test_details_are_for_key_holders_and_where_there_is_no_key_for_this_machine(
 
 @pytest.mark.parametrize(
     ("host", "expected"),
-    [(None, True), ("127.8.9.1", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("host", False)],
+    [
+        (None, True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("host", False),
+        ("foo.localhost", True),
+        ("::ffff:127.0.0.1", True),
+        ("localhost.evil", False),
+    ],
 )
 def test_loopback_is_what_only_this_machine_can_mean(host: str | None, *, expected: bool) -> None:
     assert is_loopback(host) is expected

@@ -1,14 +1,19 @@
 """The whole proxy in virtual time: silence, deadlines, failover behind a sent head, hang-ups."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
-from ccproxy_trio.journal import ActorCrashed, AttemptEnded, ExchangeEnded, FellOver
+from ccproxy_trio.journal import ActorCrashed, AttemptEnded, ExchangeEnded, FellOver, Note
 from ccproxy_trio.settings.model import DialectOptions
+from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import (
     Client,
     FakeAnswer,
@@ -256,3 +261,134 @@ async def test_a_crashed_provider_actor_touches_no_stream(autojump_clock: Clock)
     assert body.endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
     assert b"two" in body
     assert [crash.actor for crash in crashes] == ["provider a"]
+
+
+async def explode(answer: FakeAnswer) -> None:
+    raise AssertionError("never played")
+
+
+class Exploding(FakeUpstream):
+    """Raises what it is given instead of answering."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(explode)
+        self._error = error
+
+    @asynccontextmanager
+    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        self.opened += 1
+        raise self._error
+        yield  # a generator, as its parent's is
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_bug_on_one_candidates_path_falls_over_and_is_told_to_the_operator(
+    autojump_clock: Clock, *, stream: bool
+) -> None:
+    a, b = Exploding(KeyError("sk-canary-0123456789")), FakeUpstream(hello)
+    async with virtual_house(settings_for("a", "b"), a=a, b=b) as house:
+        client = Client(house.connect())
+        await client.post({"stream": stream})
+        assert await client.head() == 200
+        await client.body()
+        notes = [entry for entry in house.journal if isinstance(entry, Note)]
+    assert [note.event for note in notes] == ["internal.error"]
+    assert "KeyError at Exploding.open" in notes[0].text
+    assert "canary" not in notes[0].text
+
+
+async def test_a_key_that_a_provider_quotes_is_taken_out_of_what_the_client_reads(
+    autojump_clock: Clock,
+) -> None:
+    echo = UpstreamFault(FaultKind.BAD_REQUEST, "no such thing: 0123456789abcdef", status=400)
+    async with virtual_house(settings_for("a", key="0123456789abcdef"), a=Exploding(echo)) as house:
+        client = Client(house.connect())
+        await client.post({})
+        assert await client.head() == 400
+        message = json.loads(await client.body())["error"]["message"]
+    assert "no such thing" in message
+    assert "0123456789abcdef" not in message
+
+
+async def test_a_request_that_one_dialect_cannot_express_goes_to_another_provider(
+    autojump_clock: Clock,
+) -> None:
+    a, b = FakeUpstream(hello), FakeUpstream(hello)
+    settings = settings_for("a", "b", options=DialectOptions(max_tools=1))
+    second = msgspec.structs.replace(settings.providers[1], options=DialectOptions())
+    settings = msgspec.structs.replace(settings, providers=(settings.providers[0], second))
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("one", "two")]
+    async with virtual_house(settings, a=a, b=b) as house:
+        client = Client(house.connect())
+        await client.post({"tools": tools})
+        assert await client.head() == 200
+    assert (a.opened, b.opened) == (0, 1)
+
+
+async def test_a_providers_own_total_timeout_is_its_fault_and_not_the_requests(autojump_clock: Clock) -> None:
+    async def drip(answer: FakeAnswer) -> None:
+        while True:
+            await trio.sleep(10)
+            await answer.text("x")
+
+    settings = settings_for("a", "b")
+    first = msgspec.structs.replace(settings.providers[0], total_timeout=100.0)
+    settings = msgspec.structs.replace(settings, providers=(first, settings.providers[1]))
+    async with virtual_house(settings, a=FakeUpstream(drip), b=FakeUpstream(hello)) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": False})
+        assert await client.head() == 200
+        assert json.loads(await client.body())["content"] == [{"type": "text", "text": "hello"}]
+        assert trio.current_time() - started_at == pytest.approx(100)
+        outcomes = [entry.outcome for entry in house.journal if isinstance(entry, AttemptEnded)]
+    assert outcomes == ["overtime", "ok"]
+
+
+async def test_a_provider_that_hangs_until_the_clients_patience_ends_is_blamed(autojump_clock: Clock) -> None:
+    async with virtual_house(settings_for("a", a_timeout=900.0), a=FakeUpstream(hang)) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({"stream": False}, **{"x-stainless-timeout": "300"})
+        assert await client.head() == 502
+        assert trio.current_time() - started_at == pytest.approx(295)
+        snapshot = await house.snapshot("a")
+    assert snapshot.failure_count == 1
+
+
+async def test_a_rate_limit_is_known_to_the_very_next_choice(autojump_clock: Clock) -> None:
+    limited = UpstreamFault(FaultKind.RATE_LIMITED, status=429, retry_after=45.0)
+    async with virtual_house(settings_for("a", patience=0.0), a=Exploding(limited)) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({})
+        assert await client.head() == 429
+        message = json.loads(await client.body())["error"]["message"]
+        assert trio.current_time() == started_at
+    assert "45 s" in message
+
+
+async def test_a_client_that_stops_reading_loses_its_answer_and_no_one_is_blamed(
+    autojump_clock: Clock,
+) -> None:
+    async def flood(answer: FakeAnswer) -> None:
+        while True:
+            await answer.text("x" * 1000)
+
+    upstream = FakeUpstream(flood)
+    async with virtual_house(settings_for("a"), a=upstream) as house:
+        client, started_at = Client(house.connect(slow=True)), trio.current_time()
+        await client.post({"stream": True})
+        await trio.sleep(100)
+        assert upstream.closed_at == [pytest.approx(started_at + 60)]
+        snapshot = await house.snapshot("a")
+        ended = [entry.how for entry in house.journal if isinstance(entry, ExchangeEnded)]
+        await client.stream.aclose()  # Hypercorn shields its writes: it would wait for this reader for ever
+    assert (snapshot.failure_count, snapshot.in_flight) == (0, 0)
+    assert ended == ["cancelled"]
+
+
+async def test_a_question_that_crashes_the_dispatcher_is_answered_500(autojump_clock: Clock) -> None:
+    async with virtual_house(settings_for("a"), a=FakeUpstream(hello)) as house:
+        house.poison_dispatcher()
+        client = Client(house.connect())
+        await client.post({"stream": True})
+        assert await client.head() == 500
+        assert json.loads(await client.body())["error"]["type"] == "api_error"

@@ -18,14 +18,18 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from ccproxy_trio import app as root
+from ccproxy_trio.actors.dispatcher import Dispatcher, Step
 from ccproxy_trio.actors.provider import Provider
 from ccproxy_trio.attempt import Unit
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.exchange import Services
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
+from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.journal import Entry
+from ccproxy_trio.routing.question import Query
 from ccproxy_trio.settings.model import DialectOptions, Models, ProviderSettings, Secret, Settings
+from ccproxy_trio.settings.scrub import scrubber, secrets_of_provider
 from ccproxy_trio.translate.dialect import Dialect, resolve
 
 Script = Callable[["FakeAnswer"], Awaitable[None]]
@@ -91,11 +95,13 @@ class FakeUpstream:
         return ProbeResult(verdict=ProbeVerdict.OK, seconds=0.0)
 
 
-def settings_for(*names: str, options: DialectOptions | None = None, **others: Any) -> Settings:
+def settings_for(
+    *names: str, options: DialectOptions | None = None, key: str = "k", **others: Any
+) -> Settings:
     providers = tuple(
         ProviderSettings(
             name=name,
-            api_key=Secret("k"),
+            api_key=Secret(key),
             base_url=f"https://{name}.example/v1",
             models=Models(big=("m",)),
             priority=priority,
@@ -128,8 +134,19 @@ class House:
         """Make a provider's actor crash on its next message."""
         self._app.desk._services.units[provider].actor.mailbox.post(object())  # type: ignore[arg-type]
 
-    def connect(self) -> trio.StapledStream[Any, Any]:
-        ours, theirs = trio.testing.memory_stream_pair()
+    async def snapshot(self, provider: str) -> Snapshot:
+        """What a provider's actor knows of itself."""
+        return await self._app.desk._services.units[provider].actor.describe()
+
+    def poison_dispatcher(self) -> None:
+        """Make every question crash the dispatcher."""
+        self._app.desk._services.dispatcher.choose = _poisoned(  # type: ignore[method-assign]
+            self._app.desk._services.dispatcher
+        )
+
+    def connect(self, *, slow: bool = False) -> trio.StapledStream[Any, Any]:
+        """A client's end of a new connection. `slow`: bytes wait until they are read, as on a full socket."""
+        ours, theirs = trio.testing.lockstep_stream_pair() if slow else trio.testing.memory_stream_pair()
         theirs.socket = _Socket()  # type: ignore[attr-defined]  # Hypercorn asks it for addresses
         config = Config()
         config.keep_alive_timeout = 3600.0
@@ -143,6 +160,15 @@ class House:
         assert self._nursery is not None
         self._nursery.start_soon(server.run)
         return ours
+
+
+def _poisoned(dispatcher: Dispatcher) -> Callable[[Query], Awaitable[Step]]:
+    async def choose(query: Query) -> Step:
+        # No tier of this name: the incarnation's look-up fails, each time it is asked.
+        poison = msgspec.structs.replace(query, tier="poison")
+        return await Dispatcher.choose(dispatcher, poison)
+
+    return choose
 
 
 class _Socket:
@@ -168,6 +194,7 @@ async def virtual_house(settings: Settings, **upstreams: FakeUpstream) -> AsyncI
                 actor=Provider(provider.name),
                 upstream=upstreams[provider.name],  # type: ignore[arg-type]
                 dialects={"m": resolve(provider, "m")},
+                scrub=scrubber(secrets_of_provider(provider), [provider.name]),
             )
             for provider in settings.enabled()
         }

@@ -6,8 +6,8 @@ from rich.text import Text
 
 from ccproxy_trio.journal import AttemptEnded, Note
 from ccproxy_trio.logs.console import Painter, open_journal
-from ccproxy_trio.logs.scrub import printable, scrubber, secrets_of
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, Settings
+from ccproxy_trio.settings.scrub import printable, scrubber, secrets_of
 
 KEY = "sk-liv>>>0123/456 789"  # every way of quoting changes it, and each in its own way
 

@@ -228,7 +228,7 @@ async def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
         (401, ProbeVerdict.AUTH),
         (403, ProbeVerdict.UNSUPPORTED),
         (301, ProbeVerdict.UNSUPPORTED),
-        (402, ProbeVerdict.LIMITED),
+        (402, ProbeVerdict.QUOTA),
         (408, ProbeVerdict.FAIL),
         (429, ProbeVerdict.LIMITED),
         (500, ProbeVerdict.FAIL),

@@ -51,6 +51,21 @@ def test_azure_without_a_version_is_an_ordinary_base_url_with_azures_header() ->
     assert dict(there.headers)[b"api-key"] == b"key"
 
 
+def test_a_path_that_looks_like_azure_is_not_azure() -> None:
+    there = endpoints(provider("https://gateway.example/res.openai.azure.com/v1"))
+    assert dict(there.headers)[b"authorization"] == b"Bearer key"
+
+
+def test_a_gateway_that_is_said_to_be_azure_gets_azures_header() -> None:
+    there = endpoints(provider("https://gateway.example/v1", profile="azure"))
+    assert dict(there.headers)[b"api-key"] == b"key"
+
+
+def test_a_configured_accept_header_replaces_ours() -> None:
+    there = endpoints(provider("https://x.example/v1", custom_headers={"Accept": Secret("*/*")}))
+    assert [value for name, value in there.headers_for(b"text/event-stream") if name == b"accept"] == [b"*/*"]
+
+
 def test_custom_headers_come_last_and_replace_ours_whatever_their_case() -> None:
     there = endpoints(
         provider(

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote, quote_plus, urlsplit
 
-from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.settings.model import ProviderSettings, Settings
 
 Scrub = Callable[[str], str]
 
@@ -43,9 +43,14 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The value of every secret in `settings`: keys, header values and a password inside a base URL."""
     found: list[str] = [key.reveal() for key in settings.client_api_keys]
     for provider in settings.providers:
-        found.append(provider.api_key.reveal())
-        found.extend(value.reveal() for value in provider.custom_headers.values())
-        found.append(_password(provider.base_url))
+        found.extend(secrets_of_provider(provider))
+    return tuple(value for value in found if value)
+
+
+def secrets_of_provider(provider: ProviderSettings) -> tuple[str, ...]:
+    """The value of every secret of one provider."""
+    headers = (value.reveal() for value in provider.custom_headers.values())
+    found = (provider.api_key.reveal(), *headers, _password(provider.base_url))
     return tuple(value for value in found if value)
 
 
