@@ -237,7 +237,9 @@ class AttemptRun:
         """The next bytes; None when nothing worth waiting for is left."""
         if not reader.finish_seen:
             return await answer.receive_some()
-        with trio.move_on_after(USAGE_WITHIN):
+        # The answer is complete; only token counts can follow. A connection that ends badly here takes
+        # nothing away from it.
+        with trio.move_on_after(USAGE_WITHIN), suppress(UpstreamFault):
             return await answer.receive_some()
         return None
 
@@ -246,7 +248,7 @@ class AttemptRun:
             parts: list[Part] = []
             before = reader.progress
             for event in events[start : start + EVENTS_A_BURST]:
-                parts += reader.feed(event)
+                parts += _read(reader, event)
             if reader.progress > before:
                 # It may think unseen, or write a call that waits for its turn. That is no silence.
                 self._expect_more(watch)
@@ -273,6 +275,16 @@ class AttemptRun:
             watch.expect(FaultKind.CONTENT_TIMEOUT, settings.content_within)
         else:
             watch.expect(FaultKind.IDLE_TIMEOUT, settings.idle_timeout)
+
+
+def _read(reader: Reader, event: SseEvent) -> Sequence[Part]:
+    """What an event adds. Behind a finish reason, junk or a late error object adds nothing."""
+    try:
+        return reader.feed(event)
+    except UpstreamFault:
+        if not reader.finish_seen:
+            raise
+        return ()
 
 
 async def _drain(answer: Answer) -> None:

@@ -20,6 +20,7 @@ from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge.connection import Connection, HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT, error_response, told_of
 from ccproxy_trio.edge.guard import Caller, Guard
+from ccproxy_trio.edge.idle import close_idle_connections_at_their_end
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.exchange import NothingLeft, Services
 from ccproxy_trio.journal import Journal
@@ -73,6 +74,7 @@ def build(
     settings: Settings, *, house: House, journal: Journal, new_request_id: Callable[[], str]
 ) -> Application:
     """The app over `house`, which is entered for the time of the lifespan."""
+    close_idle_connections_at_their_end()
     app = Application("ccproxy_trio", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MOST_BYTES,

@@ -6,6 +6,7 @@ host name that an attacker lets point to 127.0.0.1. The first bears an Origin, t
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from ccproxy_trio.settings.hosts import is_loopback
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.wire.faults import RequestRefused
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 _CROSS_SITE = frozenset({"cross-site", "same-site"})
 
 
@@ -97,6 +99,8 @@ class Guard:
 
 def _host_name(host: str) -> str:
     """The name in a Host header, without the port: `[::1]:8082` gives `::1`."""
+    if not _HOST.fullmatch(host):
+        return ""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:

@@ -154,8 +154,11 @@ async def _json_body() -> bytes:
     """The request's body.
 
     Raises:
-        RequestRefused: 415, not declared as JSON (a page may post `text/plain` anywhere without asking).
+        RequestRefused: 415, not declared as JSON (a page may post `text/plain` anywhere without asking), or
+            compressed.
     """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestRefused("The request body must not be compressed.", status=415)
     if request.mimetype != "application/json":
         raise RequestRefused("The content type must be application/json.", status=415)
     body = await request.get_data(cache=False, as_text=False)

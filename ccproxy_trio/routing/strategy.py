@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ccproxy_trio.health.snapshot import Snapshot
+from ccproxy_trio.health.snapshot import Snapshot, State
 from ccproxy_trio.health.verdict import Next
 from ccproxy_trio.routing.budget import Budget
 from ccproxy_trio.routing.chance import fraction
@@ -289,8 +289,18 @@ def _costs(case: _Case, candidate: Candidate) -> bool:
     Going elsewhere after a refused connection or a plain failure is free: nobody is asked twice.
     """
     made = [attempt for attempt in case.query.attempts if attempt.kind is not None]
-    repeated = any(attempt.candidate == candidate for attempt in made)
+    repeated = any(a.candidate == candidate for a in made) and not _has_recovered(case, candidate)
     return repeated or (bool(made) and made[-1].kind in _STRAINED)
+
+
+def _has_recovered(case: _Case, candidate: Candidate) -> bool:
+    """Whether its provider has answered somebody since it failed here in an earlier round.
+
+    Those who waited for it must not queue for tokens then: it is well, and they would be told it is not.
+    """
+    snapshot = case.view.get(candidate.provider)
+    is_well = snapshot is not None and snapshot.state is State.CLOSED and snapshot.failure_count == 0
+    return is_well and not any(attempt.candidate == candidate for attempt in _this_round(case))
 
 
 def _can_pay(case: _Case, candidate: Candidate) -> bool:

@@ -52,6 +52,9 @@ def test_loopback_names_and_allowed_hosts_may_be_asked_for(host: str) -> None:
         "",
         "[::1",
         "10.0.0.1",
+        "attacker.example@127.0.0.1",
+        "127.0.0.1/attacker.example",
+        "127.0.0.1#x",
     ],
 )
 def test_a_foreign_host_name_is_refused_on_loopback(host: str) -> None:

@@ -392,3 +392,61 @@ async def test_a_question_that_crashes_the_dispatcher_is_answered_500(autojump_c
         await client.post({"stream": True})
         assert await client.head() == 500
         assert json.loads(await client.body())["error"]["type"] == "api_error"
+
+
+@pytest.mark.parametrize("ending", ["fin", "junk", "late error"], ids=["cut", "junk", "late-error"])
+async def test_what_follows_a_finish_reason_takes_nothing_away(autojump_clock: Clock, ending: str) -> None:
+    async def finished(answer: FakeAnswer) -> None:
+        await answer.text("hello")
+        await answer.data('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
+        if ending == "junk":
+            await answer.data("not JSON")
+        if ending == "late error":
+            await answer.data('{"error":{"message":"too late"}}')
+
+    b = FakeUpstream(hello)
+    async with virtual_house(settings_for("a", "b"), a=FakeUpstream(finished), b=b) as house:
+        client = Client(house.connect())
+        await client.post({"stream": True})
+        await client.head()
+        assert (await client.body()).endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+        assert (await house.snapshot("a")).failure_count == 0
+    assert b.opened == 0
+
+
+async def test_those_who_waited_for_a_provider_are_served_once_it_is_back(autojump_clock: Clock) -> None:
+    """Forty requests wait for the only provider; when it answers one, it answers all, budget or not."""
+    back_at = trio.current_time() + 8
+
+    async def down_until_then(answer: FakeAnswer) -> None:
+        if trio.current_time() >= back_at:
+            await hello(answer)
+
+    upstream = FakeUpstream(down_until_then)
+    async with virtual_house(settings_for("a", max_exchanges=100), a=upstream) as house:
+        answered: list[float] = []
+
+        async def ask() -> None:
+            client = Client(house.connect())
+            await client.post({"stream": False})
+            assert await client.head() == 200
+            answered.append(trio.current_time() - back_at)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(40):
+                nursery.start_soon(ask)
+    assert len(answered) == 40
+    assert max(answered) <= 3
+
+
+async def test_a_connection_that_its_client_closed_is_not_held_until_the_keep_alive_ends(
+    autojump_clock: Clock,
+) -> None:
+    async with virtual_house(settings_for("a"), a=FakeUpstream(hello)) as house:
+        client = Client(house.connect())
+        await client.post({"stream": False})
+        await client.head()
+        await client.body()
+        await client.stream.aclose()
+        await trio.sleep(1)
+        assert house.connections == 0

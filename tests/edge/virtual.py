@@ -120,6 +120,7 @@ class House:
         self._app = app
         self.journal = journal
         self._nursery: trio.Nursery | None = None
+        self.connections = 0
 
     @asynccontextmanager
     async def open(self, services: Callable[[], Any]) -> AsyncIterator["House"]:
@@ -129,6 +130,13 @@ class House:
                 self._nursery = nursery
                 yield self
                 nursery.cancel_scope.cancel()
+
+    async def _serve(self, server: TCPServer) -> None:
+        self.connections += 1
+        try:
+            await server.run()
+        finally:
+            self.connections -= 1
 
     def crash(self, provider: str) -> None:
         """Make a provider's actor crash on its next message."""
@@ -158,7 +166,7 @@ class House:
             theirs,  # type: ignore[arg-type]
         )
         assert self._nursery is not None
-        self._nursery.start_soon(server.run)
+        self._nursery.start_soon(self._serve, server)
         return ours
 
 

@@ -102,6 +102,20 @@ def test_the_rate_rule_looks_no_further_back_than_its_window() -> None:
     assert b.state is State.CLOSED
 
 
+def test_a_result_exactly_as_old_as_the_window_still_counts() -> None:
+    b = breaker(minimum_requests=2, window=60.0)
+    assert end(b, Verdict.FAULTY, 1000.0) is None
+    assert end(b, Verdict.FAULTY, 1060.0) is not None
+
+
+def test_the_rate_rule_starts_anew_after_it_opened() -> None:
+    b = breaker(minimum_requests=2, window=1000.0, failure_threshold=2)
+    end(b, Verdict.FAULTY, 0.0)
+    end(b, Verdict.FAULTY, 0.0)
+    end(b, Verdict.HEALTHY, 60.0)
+    assert end(b, Verdict.FAULTY, 60.0) is None
+
+
 def test_a_lower_rate_of_failures_is_borne() -> None:
     b = breaker(minimum_requests=4, failure_rate_threshold=0.5)
     cycle = [Verdict.HEALTHY, Verdict.HEALTHY, Verdict.FAULTY]
@@ -152,6 +166,19 @@ def test_of_a_hundred_that_come_at_once_exactly_one_gets_the_trial() -> None:
     assert sum(b.acquire(60.0) is not None for _ in range(100)) == 1
     assert b.state is State.HALF_OPEN
     assert b.trial_taken(60.0)
+
+
+def test_a_closed_breaker_knows_no_trial_however_much_is_under_way() -> None:
+    b = breaker()
+    permit(b)
+    assert (b.reopens_at, b.trial_taken(0.0)) == (None, False)
+
+
+def test_the_first_content_of_one_of_several_trials_frees_the_slot() -> None:
+    b, trial = half_open(success_threshold=2)
+    assert b.first_content(trial, 61.0) is None
+    assert b.state is State.HALF_OPEN
+    assert permit(b, 61.0).trial
 
 
 def test_a_trial_that_passes_closes_it_and_forgets_the_failures() -> None:
