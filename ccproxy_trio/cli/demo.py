@@ -75,8 +75,9 @@ async def _play(listener: socket.socket, *, level: str, once: bool) -> bool:
         await nursery.start(partial(serve_until_stopped, app, config, stop=stop, journal=journal))
         say(lines, stream=sys.stdout, environ=environment())
         went_well = True
-        with trio.CancelScope() as playing:
-            nursery.start_soon(_cancel_when, stop, playing)
+        playing = trio.CancelScope()
+        nursery.start_soon(_cancel_when, stop, playing)
+        with playing:
             went_well = await Tour(Visitor(LOOPBACK, port), screen, phoenix_is_up=stage.phoenix_is_up).play()
         if once:
             stop.set()

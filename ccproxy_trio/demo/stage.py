@@ -1,7 +1,7 @@
 """The demo's stage: the simulated providers on loopback ports, and the settings that lead to them."""
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
@@ -65,8 +65,8 @@ async def open_stage(
         ports = {name: bound.getsockname()[1] for name, bound in sockets.items()}
         stage = Stage(ports=ports, phoenix_is_up=trio.Event())
         async with trio.open_nursery() as nursery:
-            await nursery.start(partial(_serve, moody, sockets["moody"]))
-            await nursery.start(partial(_serve, steady, sockets["steady"]))
+            await nursery.start(_serving(moody, sockets["moody"]))
+            await nursery.start(_serving(steady, sockets["steady"]))
             nursery.start_soon(
                 partial(
                     _rise,
@@ -85,19 +85,18 @@ async def _rise(
     nursery: trio.Nursery, phoenix: SimulatedProvider, bound: socket.socket, *, after: float, up: trio.Event
 ) -> None:
     await trio.sleep(after)
-    await nursery.start(partial(_serve, phoenix, bound))
+    await nursery.start(_serving(phoenix, bound))
     up.set()
 
 
-async def _serve(
-    provider: SimulatedProvider, bound: socket.socket, *, task_status: trio.TaskStatus[list[str]]
-) -> None:
+def _serving(provider: SimulatedProvider, bound: socket.socket) -> Callable[..., Awaitable[None]]:
+    """Hypercorn over one provider, to be started in a nursery. Owns the socket from here on."""
     config = Config()
     config.bind = [f"fd://{bound.detach()}"]
     config.alpn_protocols = ["http/1.1"]
     config.accesslog = None
     config.errorlog = None
-    await serve(provider, config, shutdown_trigger=trio.sleep_forever, task_status=task_status)
+    return partial(serve, provider, config, shutdown_trigger=trio.sleep_forever)
 
 
 def _bound_socket() -> socket.socket:

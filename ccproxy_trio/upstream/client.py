@@ -26,6 +26,7 @@ ERROR_BODY_BYTES = 64 * 1024
 ANSWER_BODY_BYTES = 64 * 2**20
 ERROR_BODY_WITHIN = 5.0  # seconds; a provider that drips its error page is not worth more
 KEEP_ALIVE_EXPIRY = 30.0  # seconds
+CLOSE_WITHIN = 1.0  # seconds; what closes connections is shielded, and must not take long
 
 
 class Answer:
@@ -91,7 +92,7 @@ class Upstream:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 2.0):
+        with trio.move_on_after(CLOSE_WITHIN, shield=True):
             await self._client.aclose()
 
     @asynccontextmanager
@@ -113,9 +114,10 @@ class Upstream:
                 await self._insist_on_200(response, chunks, profile=dialect.profile)
                 yield Answer(response, chunks)
             finally:
-                await _abandon(chunks)
+                with trio.move_on_after(CLOSE_WITHIN, shield=True):
+                    await _abandon(chunks)
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+            with trio.move_on_after(CLOSE_WITHIN, shield=True):
                 await response.aclose()
 
     def _request(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
@@ -161,7 +163,7 @@ class Upstream:
             return _probe_failed(fault, started_at)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
             return _probe_failed(transport_fault(error, reused=False), started_at)
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+        with trio.move_on_after(CLOSE_WITHIN, shield=True):
             await response.aclose()
         verdict, kind = _probe_verdict(response.status_code)
         return ProbeResult(

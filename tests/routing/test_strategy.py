@@ -523,7 +523,7 @@ def test_a_provider_that_has_recovered_costs_those_who_waited_for_it_nothing() -
 
 
 def test_a_repetition_in_the_same_round_is_paid_for_however_well_the_provider_looks() -> None:
-    question = query(failed(A, K.CONNECT, next_=Next.RETRY_SAME))
+    question = query(failed(A, K.CONNECT))
     assert used(ask(question, budget=broke())) == B
 
 

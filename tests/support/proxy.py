@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +65,8 @@ class Proxy:
         path.write_text(json.dumps(config))
         path.chmod(0o600)
         port, log = ReservedPort(), folder / "proxy.log"
-        with log.open("wb") as output:
+        with log.open("wb") as output, ExitStack() as undo:
+            undo.callback(port.close)
             process = subprocess.Popen(
                 _command(form, port.number, path),
                 stdin=subprocess.DEVNULL,
@@ -74,6 +76,7 @@ class Proxy:
                 env=_environment(folder, form, path) | dict(env or {}),
                 start_new_session=True,
             )
+            undo.pop_all()  # from here on the proxy owns the port
         proxy = cls(process, port, log, config)
         proxy._wait_until_alive()
         return proxy
