@@ -102,8 +102,7 @@ class Visitor:
                     status = event.status_code
                 elif isinstance(event, h11.Data):
                     whole += event.data
-                    if status == 200:
-                        take(bytes(event.data))
+                    take(bytes(event.data) if status == 200 else b"")
             return status, bytes(whole)
 
     def _request(self, connection: h11.Connection, method: str, target: str, body: bytes) -> bytes:

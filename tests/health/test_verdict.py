@@ -112,6 +112,7 @@ def test_what_the_operator_has_to_mend_is_flagged() -> None:
 
 def test_rulings_without_a_fault() -> None:
     assert Ruling.healthy() == Ruling(verdict=Verdict.HEALTHY, next=Next.STOP)
-    assert not (Ruling.healthy().cools or Ruling.healthy().excludes)
+    assert not Ruling.healthy().cools
+    assert not Ruling.healthy().excludes
     assert Ruling.silent() == Ruling(verdict=Verdict.SILENT, next=Next.STOP)
     assert TABLE[K.TLS].rest is Rest.NEVER
