@@ -5,6 +5,7 @@ request's own nursery owns the exchange, so a client's hang-up is ordinary cance
 upstream connection, gives the lease back, and nobody's health suffers.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -173,6 +174,7 @@ class Exchange:
         )
         self._empty_answer: Sequence[Part] | None = None
         self._is_answered = False
+        self._conversation = _conversation(ask)
         self.books = Bookkeeper(facts, services.journal)
 
     async def run(self) -> None:
@@ -277,6 +279,8 @@ class Exchange:
         if fault.kind is FaultKind.CLIENT_STALLED:
             raise ClientGone(fault.message)
         if self._audience.shown:
+            if self._conversation is not None:
+                self._services.dispatcher.broke_off(self._conversation, step.candidate.provider)
             raise CutShort(f"The answer broke off: {step.candidate.provider} failed ({describe(fault)}).")
         self._audience.forget()
         await self._services.units[step.candidate.provider].actor.settled()
@@ -315,6 +319,7 @@ class Exchange:
             model=self._ask.request.model,
             deadline=self._content_deadline,
             needs=needs(self._ask.request),
+            conversation=self._conversation,
             prompt_tokens=self._ask.prompt_tokens,
         )
 
@@ -350,6 +355,15 @@ def _content_within(ask: Ask, settings: Settings) -> float:
     if ask.client_timeout is None or ask.request.stream:
         return within
     return min(within, max(1.0, ask.client_timeout - CLIENT_MARGIN))
+
+
+def _conversation(ask: Ask) -> str | None:
+    """What a request and its repetition have in common: the session and where in it they are."""
+    if ask.session is None:
+        return None
+    messages = ask.request.messages
+    last = hashlib.sha256(msgspec.json.encode(messages[-1])).hexdigest()
+    return f"{ask.session} {len(messages)} {last}"
 
 
 def _instant(bound: Bound) -> float:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from ccproxy_trio.actors.kit import ActorDown, Mailbox, Question, ReplySlot
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.routing.budget import Budget
+from ccproxy_trio.routing.deaths import Deaths
 from ccproxy_trio.routing.question import GiveUp, Query, Rules, Use, Wait
 from ccproxy_trio.routing.strategy import choose
 from ccproxy_trio.routing.telling import Told, tell
@@ -65,11 +66,18 @@ class DispatcherView(Struct, frozen=True, kw_only=True):
     now: float
 
 
+class BrokeOff(Struct, frozen=True, kw_only=True):
+    """A provider died in the middle of an answer that was being shown."""
+
+    conversation: str
+    provider: str
+
+
 class Describe(Question[DispatcherView], frozen=True, kw_only=True):
     """What do you see?"""
 
 
-Message = Choose | AwaitChange | HealthChanged | Describe
+Message = Choose | AwaitChange | HealthChanged | BrokeOff | Describe
 
 
 # -- the incarnation -----------------------------------------------------------------------------------
@@ -97,6 +105,7 @@ class Incarnation:
         self._now = now
         self._seed = seed
         self._cursors: dict[Tier, int] = {}
+        self._deaths = Deaths()
         self._watchers: list[ReplySlot[None]] = []
 
     def handle(self, message: Message) -> None:
@@ -108,6 +117,8 @@ class Incarnation:
                 self._watchers = [*(kept for kept in self._watchers if not kept.is_abandoned), slot]
             case HealthChanged(snapshot=snapshot):
                 self._heard(snapshot)
+            case BrokeOff(conversation=conversation, provider=provider):
+                self._deaths.remember(conversation, provider, self._now())
             case Describe(slot=slot):
                 snapshots = dict(self._view)
                 slot.fill(DispatcherView(snapshots=snapshots, routes=self._routes, now=self._now()))
@@ -119,6 +130,7 @@ class Incarnation:
         if query.turn is None:
             query = msgspec.structs.replace(query, turn=self._turn(query.tier))
             self._budget.deposit(now)
+        query = msgspec.structs.replace(query, avoid=self._deaths.of(query.conversation, now))
         candidates, rules = self._routes.candidates[query.tier], self._routes.rules
         step = choose(
             query, candidates=candidates, view=self._view, rules=rules, budget=self._budget, now=now
@@ -199,6 +211,10 @@ class Dispatcher:
                 await slot.wait()
             except ActorDown:
                 await trio.sleep_until(until)
+
+    def broke_off(self, conversation: str, provider: str) -> None:
+        """Say that `provider` died in the middle of this conversation; its repetition tries others first."""
+        self.mailbox.post(BrokeOff(conversation=conversation, provider=provider))
 
     def publish(self, snapshot: Snapshot) -> None:
         """Hand in a provider's snapshot."""

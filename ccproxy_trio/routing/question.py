@@ -41,8 +41,8 @@ class Query(Struct, frozen=True, kw_only=True):
 
     `model` is the name the client asked for. `turn` is drawn once a request: the ring's cursor
     (`round_robin`) or a seed (`random`). `patient_until` is None until a `Wait` named it. `deadline` bounds
-    everything. `prompt_tokens` is our own estimate, 0 if there is none. `avoid`: providers that failed this
-    very conversation a moment ago, asked after the others.
+    everything. `prompt_tokens` is our own estimate, 0 if there is none. `conversation` is a digest of it;
+    `avoid`, filled in by the dispatcher, the providers that broke it off a moment ago: they are asked last.
     """
 
     tier: Tier
@@ -54,6 +54,7 @@ class Query(Struct, frozen=True, kw_only=True):
     deadline: float = math.inf
     needs: frozenset[str] = frozenset()
     prompt_tokens: int = 0
+    conversation: str | None = None
     avoid: frozenset[str] = frozenset()
 
 

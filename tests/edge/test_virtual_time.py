@@ -450,3 +450,23 @@ async def test_a_connection_that_its_client_closed_is_not_held_until_the_keep_al
         await client.stream.aclose()
         await trio.sleep(1)
         assert house.connections == 0
+
+
+async def test_a_repetition_of_a_broken_answer_goes_to_another_provider_first(
+    autojump_clock: Clock,
+) -> None:
+    a, b = FakeUpstream(break_off), FakeUpstream(hello)
+    async with virtual_house(settings_for("a", "b"), a=a, b=b) as house:
+        session = {"x-claude-code-session-id": "5e55"}
+        client = Client(house.connect())
+        await client.post({"stream": True}, **session)
+        await client.head()
+        assert b"event: error" in await client.body()
+        again = Client(house.connect())
+        await again.post({"stream": False}, **session)
+        assert await again.head() == 200
+        assert (a.opened, b.opened) == (1, 1)
+        other = Client(house.connect())
+        await other.post({"stream": True, "messages": [{"role": "user", "content": "else"}]}, **session)
+        await other.head()
+    assert a.opened == 2
