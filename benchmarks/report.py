@@ -1,0 +1,120 @@
+"""From samples to figures: a table for people, JSON for programs."""
+
+import enum
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+from rich import box
+from rich.table import Table
+
+
+class Measure(enum.StrEnum):
+    """What is timed, from the first byte of the request on."""
+
+    FIRST = "first content of a stream"
+    END = "end of a stream"
+    WHOLE = "answer without stream"
+
+
+class Sample(Struct, frozen=True):
+    """One request of `case`, in seconds."""
+
+    case: str
+    measure: Measure
+    seconds: float
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One case under one measure; times in milliseconds.
+
+    `added_*`: the difference to the same quantile of the baseline. `ratio`: of the two medians.
+    """
+
+    measure: Measure
+    case: str
+    runs: int
+    p50_ms: float
+    p95_ms: float
+    added_p50_ms: float
+    added_p95_ms: float
+    ratio: float
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """All figures of one benchmark, and what they were measured with."""
+
+    facts: Mapping[str, str]
+    baseline: str
+    rows: tuple[Row, ...]
+
+
+def report(
+    samples: Iterable[Sample], *, cases: Sequence[str], baseline: str, facts: Mapping[str, str]
+) -> Report:
+    """Sum the samples up, measure by measure, with the cases in the order given."""
+    times: dict[tuple[Measure, str], list[float]] = {}
+    for sample in samples:
+        times.setdefault((sample.measure, sample.case), []).append(sample.seconds * 1000)
+    rows = [
+        _row(measure, case, times[measure, case], base=times[measure, baseline])
+        for measure in Measure
+        for case in cases
+        if (measure, case) in times
+    ]
+    return Report(facts=facts, baseline=baseline, rows=tuple(rows))
+
+
+def _row(measure: Measure, case: str, found: Sequence[float], *, base: Sequence[float]) -> Row:
+    p50, p95 = quantiles(found)
+    base_p50, base_p95 = quantiles(base)
+    return Row(
+        measure=measure,
+        case=case,
+        runs=len(found),
+        p50_ms=p50,
+        p95_ms=p95,
+        added_p50_ms=p50 - base_p50,
+        added_p95_ms=p95 - base_p95,
+        ratio=p50 / base_p50,
+    )
+
+
+def quantiles(values: Sequence[float]) -> tuple[float, float]:
+    """The median and the 95th percentile. Of a single value both are that value."""
+    if len(values) == 1:
+        return values[0], values[0]
+    return statistics.median(values), statistics.quantiles(values, n=20, method="inclusive")[-1]
+
+
+def encode(report: Report) -> bytes:
+    """The report as JSON, indented, with a line break at its end."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def draw(report: Report) -> Table:
+    """The report as a table, 80 columns wide."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title="Milliseconds, and what a failing first provider adds (+)",
+        caption=", ".join(f"{name} {value}" for name, value in report.facts.items()),
+        caption_justify="left",
+    )
+    table.add_column("first provider", no_wrap=True)
+    for name in ("p50", "p95", "+ p50", "+ p95", "ratio", "runs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for measure in Measure:
+        table.add_section()
+        table.add_row(measure, style="bold")
+        for row in report.rows:
+            if row.measure is measure:
+                table.add_row(*_cells(row, report.baseline))
+    return table
+
+
+def _cells(row: Row, baseline: str) -> Sequence[str]:
+    added = (f"{row.added_p50_ms:+.1f}", f"{row.added_p95_ms:+.1f}", f"{row.ratio:.2f}")
+    if row.case == baseline:
+        added = ("", "", "1")
+    return (f"  {row.case}", f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", *added, str(row.runs))
