@@ -13,6 +13,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Literal, assert_never
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -258,7 +259,10 @@ class _Wire:
         alive = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, request, nursery.cancel_scope)
-            alive = await self._take(steps)
+            # A client that leaves may be met here before the watch sees it; out of the nursery the error
+            # would come as a group that nobody catches, and end the whole provider.
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                alive = await self._take(steps)
             nursery.cancel_scope.cancel()
         return alive and not request.gone.is_set()
 
