@@ -1,6 +1,7 @@
 """Which words are taken out of an error body, whatever its shape."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -133,20 +134,31 @@ def test_an_empty_parameter_is_none() -> None:
     assert read({"error": {"message": "m", "param": ""}}).parameter is None
 
 
-def test_wrapping_is_followed_only_so_deep() -> None:
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda inner: [inner], lambda inner: {"error": inner}, lambda inner: {"errors": [inner]}],
+    ids=["list", "error", "errors"],
+)
+def test_wrapping_is_followed_only_so_deep(wrap: Callable[[object], object]) -> None:
     def wrapped(layers: int) -> object:
         document: object = {"message": "m"}
         for _ in range(layers):
-            document = [document]
+            document = wrap(document)
         return document
 
-    assert read(wrapped(3)).message == "m"
-    assert read(wrapped(20)).message == ""
+    assert read(wrapped(7)).message == "m"
+    assert read(wrapped(8)).message == ""
 
-    text = "core"
+
+def test_routers_behind_routers_are_followed_only_so_deep() -> None:
+    document: object = {"message": "m"}
     for _ in range(20):
-        text = json.dumps({"message": text})
-    assert read(text).message.startswith("{")
+        document = {"message": "r", "metadata": {"raw": document}}
+    assert read(document).message == "r: r: r: r: r: r: r: r"
+
+
+def test_an_array_before_an_object_in_a_message_is_the_json() -> None:
+    assert read({"message": 'x [{"error": {"message": "inner"}}]'}).message == "inner"
 
 
 def test_of_a_long_message_the_beginning_is_read() -> None:
