@@ -29,7 +29,7 @@ from ccproxy_trio.wire.openai import encode
 from ccproxy_trio.wire.sse import Decoder, SseEvent
 
 USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
-DRAIN_WITHIN = 0.25  # seconds for the rest of a finished body, so that its connection can be used again
+DRAIN_WITHIN = 0.1  # seconds for the rest of a finished body, so that its connection can be used again
 FAIR_SHARE = 60.0  # seconds after which a provider that said nothing has had its chance
 EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
 MOST_REPAIRS = 4

@@ -130,6 +130,7 @@ class Bookkeeper:
                 input_tokens=None if usage is None else _prompt_tokens(usage),
                 output_tokens=None if usage is None else usage.output_tokens,
                 error_type=ending.error_type,
+                detail=ending.detail,
             )
         )
 
@@ -140,6 +141,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     how: str
     status: int
     error_type: str | None = None
+    detail: str = ""
 
 
 class AttemptBook:

@@ -331,11 +331,11 @@ class Exchange:
             case None:
                 return Ending(how="complete", status=200)
             case NothingLeft(told=told):
-                return Ending(how="error", status=told.status, error_type=told.kind)
+                return Ending(how="error", status=told.status, error_type=told.kind, detail=told.message)
             case RequestRefused():
-                return Ending(how="refused", status=error.status, error_type=error.kind)
+                return Ending(how="refused", status=error.status, error_type=error.kind, detail=error.message)
             case CutShort():
-                return Ending(how="midfail", status=200, error_type="api_error")
+                return Ending(how="midfail", status=200, error_type="api_error", detail=str(error))
             case trio.Cancelled() | ClientGone():
                 return Ending(how="cancelled", status=499)
             case BaseExceptionGroup() if error.split(trio.Cancelled)[1] is None:

@@ -79,7 +79,10 @@ class Probed(Struct, frozen=True, kw_only=True):
 
 
 class ExchangeEnded(Struct, frozen=True, kw_only=True):
-    """One client request is over. `how`: complete, error, midfail, cancelled, refused."""
+    """One client request is over. `how`: complete, error, midfail, cancelled, refused.
+
+    `detail` is the sentence that the client was told, where it did not get an answer.
+    """
 
     request_id: str
     session: str | None
@@ -96,6 +99,7 @@ class ExchangeEnded(Struct, frozen=True, kw_only=True):
     input_tokens: int | None = None
     output_tokens: int | None = None
     error_type: str | None = None
+    detail: str = ""
 
 
 class ActorCrashed(Struct, frozen=True, kw_only=True):

@@ -9,15 +9,20 @@ from rich.text import Text
 from ccproxy_trio.logs.lines import DIM, marked
 
 PASTE = Style.parse("bold cyan")
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
-def invitation(url: str, *, guarded: bool, environ: Mapping[str, str]) -> Iterator[Text]:
+def invitation(
+    url: str, *, guarded: bool, environ: Mapping[str, str], everywhere: bool = False
+) -> Iterator[Text]:
     """The lines that say where the proxy listens and how to use it.
 
-    `guarded`: clients must send a key. The key itself is never printed.
+    `guarded`: clients must send a key. The key itself is never printed. `everywhere`: it listens on every
+    address of this machine, of which `url` is one.
     """
-    yield marked("ok", f"Listening on {url}")
+    where = " and on every other address of this machine" if everywhere else ""
+    yield marked("ok", f"Listening on {url}{where}")
     yield Text("   Point Claude Code at it (paste this into another terminal):", DIM)
     yield Text(f"   {paste_line(url, guarded=guarded, environ=environ)}", PASTE)
     if guarded:
@@ -37,7 +42,8 @@ def paste_line(url: str, *, guarded: bool, environ: Mapping[str, str]) -> str:
     if caught_by(environ):
         known = environ.get("NO_PROXY") or environ.get("no_proxy")
         bypass = f"NO_PROXY={shlex.quote(f'{known},127.0.0.1' if known else '127.0.0.1')} "
-    return f"{bypass}ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={key} claude"
+    # Not ANTHROPIC_API_KEY: in a terminal Claude Code asks about that one, and recommends to refuse it.
+    return f"{bypass}ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} claude"
 
 
 def proxy_notice(environ: Mapping[str, str]) -> Iterator[Text]:
@@ -58,7 +64,12 @@ def caught_by(environ: Mapping[str, str]) -> str | None:
     return None if {"127.0.0.1", "*"} & set(exempt) else variable
 
 
+def is_everywhere(host: str) -> bool:
+    """Whether `host` means all interfaces."""
+    return host in _EVERYWHERE
+
+
 def shown_url(host: str, port: int) -> str:
     """The URL for people on this machine: an address that means "all interfaces" is reached at loopback."""
-    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    reachable = _EVERYWHERE.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

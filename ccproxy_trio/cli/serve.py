@@ -9,7 +9,7 @@ import trio
 
 from ccproxy_trio.app import create_app
 from ccproxy_trio.cli.bind import guard_bind, open_listener
-from ccproxy_trio.cli.pasting import invitation, shown_url
+from ccproxy_trio.cli.pasting import invitation, is_everywhere, shown_url
 from ccproxy_trio.cli.server import describe, hypercorn_config, serve_until_stopped
 from ccproxy_trio.cli.telling import defaults, load
 from ccproxy_trio.journal import Note
@@ -61,7 +61,12 @@ def run(loaded: Loaded, address: tuple[str, int], *, log_level: str) -> int:
     app = create_app(loaded, journal=journal)
     config = hypercorn_config(listener, settings, journal)
 
-    lines = invitation(url, guarded=bool(settings.client_api_keys), environ=environment())
+    lines = invitation(
+        url,
+        guarded=bool(settings.client_api_keys),
+        environ=environment(),
+        everywhere=is_everywhere(address[0]),
+    )
 
     async def serve_and_say() -> None:
         async with trio.open_nursery() as nursery:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import cast
 
+import trio
 from hypercorn.typing import (
     ASGIReceiveCallable,
     ASGISendCallable,
@@ -19,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge.connection import Connection, HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT, error_response, told_of
-from ccproxy_trio.edge.guard import Caller, Guard
+from ccproxy_trio.edge.guard import Caller, Guard, TurnedAway
 from ccproxy_trio.edge.idle import close_idle_connections_at_their_end
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.exchange import NothingLeft, Services
@@ -46,6 +47,8 @@ class Lifespan:
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Run from the server's start-up to its shutdown."""
+        if not trio.lowlevel.in_trio_run():
+            raise LifespanFailureError("startup", "this proxy runs on Trio: start Hypercorn with `-k trio`")
         await receive()  # lifespan.startup
         try:
             async with self._app.house() as services:
@@ -84,13 +87,15 @@ def build(
     )
     app.house = house
     app.guard = Guard(settings)
-    _add_checks(app, new_request_id)
+    _add_checks(app, new_request_id, journal)
     _add_error_handlers(app, journal)
     _add_routes(app)
     return app
 
 
-def _add_checks(app: Application, new_request_id: Callable[[], str]) -> None:
+def _add_checks(app: Application, new_request_id: Callable[[], str], journal: Journal) -> None:
+    turned_away = TurnedAway(journal)
+
     @app.before_request
     async def check() -> None:
         g.request_id = new_request_id()
@@ -100,9 +105,13 @@ def _add_checks(app: Application, new_request_id: Callable[[], str]) -> None:
         g.caller = Caller(
             headers=headers, server=server[0] if server else None, peer=peer[0] if peer else None
         )
-        app.guard.check(g.caller)
-        if request.path not in _PUBLIC:
-            app.guard.check_key(g.caller)
+        try:
+            app.guard.check(g.caller)
+            if request.path not in _PUBLIC:
+                app.guard.check_key(g.caller)
+        except RequestRefused as refusal:
+            turned_away.note(g.caller, refusal, request_id=g.request_id)
+            raise
 
     @app.after_request
     async def add_request_id(response: Response) -> Response:

@@ -61,7 +61,7 @@ def told_of(error: Exception) -> Told:
         case HTTPException() if error.code == 408:
             return refusal(408, "The request's body did not arrive in time.")
         case HTTPException() if error.code == 404:
-            return refusal(404, "There is no such endpoint here. See GET / and the README.")
+            return refusal(404, "There is no such endpoint here.")
         case HTTPException():
             return refusal(error.code or 500, error.description or error.name)
         case _:
@@ -69,13 +69,16 @@ def told_of(error: Exception) -> Told:
 
 
 def refusal(status: int, message: str, *, kind: str | None = None) -> Told:
-    """An error of our own making; repeating the request would not help."""
+    """An error of our own making; repeating the request would not help.
+
+    Claude Code repeats a 401 for three minutes, and shows nothing meanwhile, unless it is told not to.
+    """
     return Told(
         status=status,
         kind=kind or _KINDS.get(status, "api_error"),
         message=message,
         retry_after=None,
-        should_retry=False if status >= 500 else None,
+        should_retry=False if status >= 500 or status in (401, 403) else None,
     )
 
 

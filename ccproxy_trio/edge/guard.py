@@ -6,17 +6,21 @@ host name that an attacker lets point to 127.0.0.1. The first bears an Origin, t
 
 import hashlib
 import hmac
+import math
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+import trio
 from msgspec import Struct
 
+from ccproxy_trio.journal import Journal, Note
 from ccproxy_trio.settings.hosts import is_loopback
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.wire.faults import RequestRefused
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
+QUIET = 10.0  # seconds between lines about refused callers
 _CROSS_SITE = frozenset({"cross-site", "same-site"})
 
 
@@ -95,6 +99,26 @@ class Guard:
             raise _forbidden(
                 "Web pages of other origins may not use this proxy. Add the origin to allowed_origins."
             )
+
+
+class TurnedAway:
+    """Tells the operator of callers that were refused: one line in ten seconds, however many knock."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._quiet_until = -math.inf
+        self._untold = 0
+
+    def note(self, caller: Caller, refusal: RequestRefused, *, request_id: str) -> None:
+        """One more was refused."""
+        now = trio.current_time()
+        if now < self._quiet_until:
+            self._untold += 1
+            return
+        more = f" (and {self._untold} more before)" if self._untold else ""
+        text = f"Refused a caller at {caller.peer or 'a socket'}: {refusal.message}{more}"
+        self._quiet_until, self._untold = now + QUIET, 0
+        self._journal(Note(level="warning", event="caller.refused", text=text, request_id=request_id))
 
 
 def _host_name(host: str) -> str:

@@ -1,4 +1,4 @@
-"""What `/health` and `/v1/models` show: the guide's shape, with more beside it."""
+"""What `/health` and `/v1/models` show: the shape users know, with more beside it."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -22,7 +22,7 @@ _CLAUDE_MODELS: tuple[tuple[Tier, str, str], ...] = (
 
 
 class ProviderHealth(Struct, frozen=True, kw_only=True):
-    """One provider. The first five fields are the guide's; stamps are epoch seconds, spans seconds."""
+    """One provider. Users' scripts read the first five fields; stamps are epoch seconds, spans seconds."""
 
     status: Literal["healthy", "circuit_open", "disabled"]
     priority: int

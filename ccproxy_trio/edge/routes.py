@@ -85,7 +85,7 @@ class Desk:
         raise RequestRefused(f"model: {name[:200]}", status=404, kind="not_found_error")
 
     async def health(self) -> Response:
-        """`GET /health`: the guide's body, in detail only for those who may see it."""
+        """`GET /health`: the documented body, in detail only for those who may see it."""
         view = await self._services.dispatcher.describe()
         report = shown.health(self._services.settings, view)
         if not self._guard.trusts(g.caller):

@@ -214,7 +214,9 @@ def _exchange_ended(entry: ExchangeEnded, palette: Palette) -> Line:
         f"{entry.attempts} attempts" if entry.attempts > 1 else "",
     ]
     trace = f" · {entry.request_id}" if failed else ""
-    return Line(level, "exchange.ended", marked(mark, entry.model, served, _dots(facts), (trace, DIM)))
+    told_client = f"\n            {entry.detail}" if entry.detail else ""
+    text = marked(mark, entry.model, served, _dots(facts), (trace, DIM), (told_client, DIM))
+    return Line(level, "exchange.ended", text)
 
 
 # how an exchange ended -> level, mark, words. "complete" needs no words: its line has tokens and a time.

@@ -127,7 +127,9 @@ def _again(case: _Case) -> Use | None:
     most = case.rules.max_retries.get(candidate.provider, 0)
     if any(other.provider != candidate.provider for other in _open_to(case)):
         most = min(most, 1 if last.next is Next.RETRY_SAME else 0)
-    if tries > most or len(this_round) >= case.rules.max_attempts:
+    # Those that were not asked yet come first: repetitions must not use up the attempts of a round.
+    waiting = {other.provider for other in _open_to(case)} - {candidate.provider}
+    if tries > most or len(this_round) + len(waiting) >= case.rules.max_attempts:
         return None
     if ready_at(case.view.get(candidate.provider), candidate.model, case.now) > case.now:
         return None
@@ -149,8 +151,11 @@ def _another(case: _Case) -> Use | None:
     """The best candidate that is ready and not out."""
     if len(_this_round(case)) >= case.rules.max_attempts:
         return None
-    ready = (candidate for candidate in _open_to(case) if _can_pay(case, candidate))
-    candidate = next(ready, None)
+    ready = [candidate for candidate in _open_to(case) if _can_pay(case, candidate)]
+    made = (a for a in case.query.attempts if a.round < case.query.round and a.kind is not None)
+    asked = {attempt.candidate.provider for attempt in made}
+    # In a later round, first those that no earlier round came to.
+    candidate = next((c for c in ready if c.provider not in asked), ready[0] if ready else None)
     return None if candidate is None else Use(candidate=candidate, turn=case.turn)
 
 

@@ -140,7 +140,7 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One entry of `providers`. The first ten names and defaults are the guide's."""
+    """One entry of `providers`. The first ten are the shared format's, by name, default and meaning."""
 
     name: ProviderName
     api_key: Secret
@@ -188,7 +188,7 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class BreakerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`circuit_breaker`. The first two are the guide's."""
+    """`circuit_breaker`. The first two are the shared format's."""
 
     failure_threshold: Annotated[int, Meta(ge=1, le=10_000)] = 5
     recovery_timeout: Seconds = 60.0
@@ -213,7 +213,7 @@ class RetryBudget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole file. The first four names and defaults are the guide's."""
+    """The whole file. The first four are the shared format's, by name, default and meaning."""
 
     providers: Annotated[
         tuple[ProviderSettings, ...],

@@ -27,7 +27,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "on_exhaustion": "When all have failed: tell the user at once, or make the client wait and repeat.",
         "panic": "When every breaker is open: try the least bad provider, or fail.",
         "queue_wait": "Seconds a request may wait for a free place.",
-        "max_attempts": "The most attempts one request may cost.",
+        "max_attempts": "The most attempts in one round over the providers.",
         "retry_budget": "How many extra attempts the whole proxy may make.",
         "commit_after": "Seconds without content after which the response begins; falling over goes on.",
         "keepalive_interval": "Seconds between pings while an answer is quiet.",

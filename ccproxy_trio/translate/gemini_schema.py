@@ -33,7 +33,7 @@ def for_gemini(schema: dict[str, Any], where: str) -> dict[str, Any]:
     """The same schema in Gemini's subset, as far as it can be said there.
 
     Raises:
-        RequestRefused: it unfolds into more nodes than any honest schema has.
+        Untranslatable: it unfolds into more nodes than any honest schema has.
     """
     return _Rewriter(schema, where).node(schema, ())
 

@@ -52,7 +52,8 @@ def translate(request: MessagesRequest, target: Target) -> Translated:
     """The request in the words of the target.
 
     Raises:
-        RequestRefused: it needs something that this upstream, or any but Anthropic, cannot give.
+        RequestRefused: it needs something that none but Anthropic can give.
+        Untranslatable: it needs more than this upstream takes.
     """
     _refuse_what_only_anthropic_has(request)
     dialect = target.dialect

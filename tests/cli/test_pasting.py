@@ -13,15 +13,15 @@ def test_the_line_to_paste_starts_claude_code_on_this_proxy():
     assert invited() == (
         "✅ Listening on http://127.0.0.1:8082\n"
         "   Point Claude Code at it (paste this into another terminal):\n"
-        "   ANTHROPIC_BASE_URL=http://127.0.0.1:8082 ANTHROPIC_API_KEY=any claude"
+        "   ANTHROPIC_BASE_URL=http://127.0.0.1:8082 ANTHROPIC_AUTH_TOKEN=any claude"
     )
 
 
 def test_a_client_key_is_asked_for_and_never_printed():
     line = paste_line(URL, guarded=True, environ={})
-    assert "ANTHROPIC_API_KEY=YOUR_CLIENT_KEY" in line
+    assert "ANTHROPIC_AUTH_TOKEN=YOUR_CLIENT_KEY" in line
     text = invited(guarded=True, ANTHROPIC_API_KEY="client-canary")
-    assert 'ANTHROPIC_API_KEY="$ANTHROPIC_API_KEY" claude' in text
+    assert 'ANTHROPIC_AUTH_TOKEN="$ANTHROPIC_API_KEY" claude' in text
     assert "Clients must send a client key" in text
     assert "canary" not in text
 

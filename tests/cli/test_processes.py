@@ -80,7 +80,7 @@ def test_serve_shows_the_table_and_the_line_to_paste_and_ends_well_by_a_signal(s
     process = start("serve", "--port", "0", config={"providers": [ENTRY]})
     printed, url = read_until_ready(process)
     assert printed.startswith("🚀 Claude Code Proxy - Provider Configuration\n[alpha] Priority: 1\n")
-    assert f"ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any claude" in printed
+    assert f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=any claude" in printed
     assert "providers.json" in printed
     assert status_of(f"{url}/health/live") == 200
     process.send_signal(by)

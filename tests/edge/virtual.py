@@ -158,6 +158,7 @@ class House:
         theirs.socket = _Socket()  # type: ignore[attr-defined]  # Hypercorn asks it for addresses
         config = Config()
         config.keep_alive_timeout = 3600.0
+        config.errorlog = None  # Hypercorn would hang a handler on a logger of the whole process
         server = TCPServer(
             ASGIWrapper(self._app),
             config,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 from msgspec import Struct
 from msgspec.structs import replace
@@ -177,6 +178,22 @@ def test_a_dead_first_provider_costs_two_refused_connections_and_no_waiting() ->
     outcome = run([dead, alive])
     assert (outcome.by, outcome.attempts) == ("b", 3)
     assert outcome.at < 0.06
+
+
+@pytest.mark.parametrize("dead", [1, 2, 3, 4, 5])
+def test_however_many_are_refused_the_one_that_works_is_asked_in_the_first_round(dead: int) -> None:
+    """Repetitions never use up the attempts that those not yet asked are due."""
+    refused = [Provider(f"dead{n}", always(K.CONNECT), takes=0.001) for n in range(dead)]
+    outcome = run([*refused, Provider("good", always(None))], rules_=rules(patience=0.0, priorities={}))
+    assert outcome.by == "good"
+    assert outcome.attempts <= 6
+
+
+def test_more_providers_than_a_round_has_attempts_are_all_asked_before_any_is_asked_again() -> None:
+    broken = [Provider(f"p{n}", always(K.PROTOCOL), takes=0.001) for n in range(8)]
+    outcome = run([*broken, Provider("good", always(None))], rules_=rules(priorities={}))
+    assert (outcome.by, outcome.attempts) == ("good", 9)
+    assert outcome.at < 1.1  # a round of six attempts, a second of rest, the other three
 
 
 def test_a_single_provider_that_comes_back_answers_within_a_second_of_its_return() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ccproxy_trio.translate.request import Target, translate
-from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
 from tests.translate.asking import dialect, request, text, tool, translated, upstream
 
 
@@ -181,7 +181,7 @@ def test_nesting_past_the_limit_is_refused_whatever_holds_it() -> None:
     deep: Any = "x"
     for _ in range(400):
         deep = {"properties": {"a": deep}}
-    with pytest.raises(RequestRefused, match=r"^output_config\.format\.schema: "):
+    with pytest.raises(Untranslatable, match=r"^output_config\.format\.schema: "):
         upstream(request(output_format={"type": "json_schema", "schema": deep}), "gemini")
-    with pytest.raises(RequestRefused, match=r"^tools\.Bash\.input_schema: "):
+    with pytest.raises(Untranslatable, match=r"^tools\.Bash\.input_schema: "):
         upstream(request(tools=[tool(input_schema=deep)]), "gemini")

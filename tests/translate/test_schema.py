@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from ccproxy_trio.translate import schema
-from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
 
 
 def cleaned(given: Any, kind: schema.Kind = "json") -> Any:
@@ -153,7 +153,7 @@ def test_schema_that_contains_itself_ends() -> None:
 
 def test_references_that_multiply_are_refused() -> None:
     defs = {f"l{n}": {"properties": {k: {"$ref": f"#/$defs/l{n + 1}"} for k in "abcdefgh"}} for n in range(9)}
-    with pytest.raises(RequestRefused, match=r"tools\.T\.input_schema: the schema is too large"):
+    with pytest.raises(Untranslatable, match=r"tools\.T\.input_schema: the schema is too large"):
         prop({"$ref": "#/$defs/l0"}, **{"$defs": {**defs, "l9": {"type": "string"}}})
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from ccproxy_trio.translate.tools import offered
-from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
 from tests.translate.asking import instruct, request, tool, translated, upstream, user
 
 
@@ -131,7 +131,7 @@ def test_two_mcp_toolsets_are_not_duplicates() -> None:
 
 def test_more_tools_than_the_provider_takes_are_refused_with_numbers() -> None:
     many = [tool(f"T{n}") for n in range(129)]
-    with pytest.raises(RequestRefused, match="129 tools, but this provider takes at most 128"):
+    with pytest.raises(Untranslatable, match="129 tools, but this provider takes at most 128"):
         sent(*many, profile="openai")
     assert len(sent(*many)) == 129
     assert len(sent(*many[1:], profile="openai")) == 128
