@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from ccproxy_trio.journal import ActorCrashed, AttemptEnded, ExchangeEnded, FellOver, Note
-from ccproxy_trio.settings.model import DialectOptions
+from ccproxy_trio.settings.model import DialectOptions, Secret
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import (
@@ -470,3 +470,32 @@ async def test_a_repetition_of_a_broken_answer_goes_to_another_provider_first(
         await other.post({"stream": True, "messages": [{"role": "user", "content": "else"}]}, **session)
         await other.head()
     assert a.opened == 2
+
+
+async def test_a_wrong_client_key_is_told_at_once_to_both_sides(autojump_clock: Clock) -> None:
+    """Claude Code repeats a 401 in silence for minutes unless it is told not to."""
+    settings = settings_for("a", client_api_keys=(Secret("the-right-key"),))
+    async with virtual_house(settings, a=FakeUpstream(hello)) as house:
+        for _ in range(3):
+            client = Client(house.connect())
+            await client.post({}, **{"x-api-key": "the-wrong-key"})
+            assert await client.head() == 401
+            assert client.headers["x-should-retry"] == "false"
+            assert "client key" in json.loads(await client.body())["error"]["message"]
+        await trio.sleep(11)
+        await Client(house.connect()).post({}, **{"x-api-key": "the-wrong-key"})
+        await trio.testing.wait_all_tasks_blocked()
+        told = [entry.text for entry in house.journal if isinstance(entry, Note)]
+    assert [text.startswith("Refused a caller at 127.0.0.1") for text in told] == [True, True]
+    assert "(and 2 more before)" in told[1]
+    assert "wrong-key" not in "".join(told)
+
+
+async def test_the_operator_reads_what_the_client_was_told(autojump_clock: Clock) -> None:
+    async with virtual_house(settings_for("a", patience=0.0), a=FakeUpstream(die)) as house:
+        client = Client(house.connect())
+        await client.post({})
+        await client.head()
+        message = json.loads(await client.body())["error"]["message"]
+        ended = [entry for entry in house.journal if isinstance(entry, ExchangeEnded)]
+    assert [entry.detail for entry in ended] == [message]
