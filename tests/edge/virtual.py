@@ -96,14 +96,18 @@ class FakeUpstream:
 
 
 def settings_for(
-    *names: str, options: DialectOptions | None = None, key: str = "k", **others: Any
+    *names: str,
+    options: DialectOptions | None = None,
+    key: str = "k",
+    models: tuple[str, ...] = ("m",),
+    **others: Any,
 ) -> Settings:
     providers = tuple(
         ProviderSettings(
             name=name,
             api_key=Secret(key),
             base_url=f"https://{name}.example/v1",
-            models=Models(big=("m",)),
+            models=Models(big=models),
             priority=priority,
             timeout=others.pop(f"{name}_timeout", 90.0),
             options=options or DialectOptions(),
@@ -202,7 +206,7 @@ async def virtual_house(settings: Settings, **upstreams: FakeUpstream) -> AsyncI
                 settings=provider,
                 actor=Provider(provider.name),
                 upstream=upstreams[provider.name],  # type: ignore[arg-type]
-                dialects={"m": resolve(provider, "m")},
+                dialects={model: resolve(provider, model) for model in provider.all_models()},
                 scrub=scrubber(secrets_of_provider(provider), [provider.name]),
             )
             for provider in settings.enabled()
