@@ -14,9 +14,11 @@ state the breaker happens to be in by then: that is why `TABLE` is keyed by stag
 - ORDINARY: admitted while closed. Failures are counted; a failure before content, and a stream that died,
   are counted apart, because every stream of a provider that always starts and always dies looks like a
   success at first. Only a complete answer clears the count of dead streams.
-- TRIAL: admitted while half open, one at a time, or forced while open because no provider was left. It
-  decides alone. A trial whose client hangs up says nothing and is given back; one that is never settled
-  runs out after `trial_timeout`.
+- TRIAL: admitted while half open, one at a time. It decides alone. A trial whose client hangs up says
+  nothing and is given back; one that is never settled runs out after `trial_timeout`.
+- FORCED: admitted while open because no provider was left. Its success is a trial's. Its failure changes
+  nothing: it says what was known, and an outage of everything, with an attempt a second, would otherwise
+  lengthen every wait to its limit and keep a recovered provider out for minutes.
 - STREAM: its first content has come, which counted as success (and ended a trial). Only how it ends is open.
 
 A permit counts under the generation that admitted it and never under another: fifty requests in flight when
@@ -77,6 +79,7 @@ class Stage(enum.Enum):
 
     ORDINARY = enum.auto()
     TRIAL = enum.auto()
+    FORCED = enum.auto()
     STREAM = enum.auto()
 
 
@@ -107,6 +110,13 @@ TABLE: dict[tuple[Stage, Verdict], Step] = {
     (Stage.TRIAL, Verdict.BILLING): Step.REJECT,
     (Stage.TRIAL, Verdict.LIMITED): Step.PASS,  # it answered
     (Stage.TRIAL, Verdict.SILENT): Step.NOTHING,  # given back: the next request is the trial
+    (Stage.FORCED, Verdict.HEALTHY): Step.PASS,
+    (Stage.FORCED, Verdict.FAULTY): Step.NOTHING,
+    (Stage.FORCED, Verdict.MIDSTREAM): Step.NOTHING,
+    (Stage.FORCED, Verdict.AUTH): Step.REJECT,
+    (Stage.FORCED, Verdict.BILLING): Step.REJECT,
+    (Stage.FORCED, Verdict.LIMITED): Step.PASS,
+    (Stage.FORCED, Verdict.SILENT): Step.NOTHING,
     (Stage.STREAM, Verdict.HEALTHY): Step.NOTHING,  # its success was counted at its first content
     (Stage.STREAM, Verdict.FAULTY): Step.COUNT_DEAD,
     (Stage.STREAM, Verdict.MIDSTREAM): Step.COUNT_DEAD,
@@ -116,7 +126,11 @@ TABLE: dict[tuple[Stage, Verdict], Step] = {
     (Stage.STREAM, Verdict.SILENT): Step.NOTHING,
 }
 
-FIRST_CONTENT: dict[Stage, Step] = {Stage.ORDINARY: Step.SUCCEED, Stage.TRIAL: Step.PASS}
+FIRST_CONTENT: dict[Stage, Step] = {
+    Stage.ORDINARY: Step.SUCCEED,
+    Stage.TRIAL: Step.PASS,
+    Stage.FORCED: Step.PASS,
+}
 
 PROBES: dict[tuple[State, Verdict], Step] = {
     (State.CLOSED, Verdict.FAULTY): Step.COUNT,
@@ -232,24 +246,28 @@ class Breaker:
     def force(self, now: float) -> Permit | None:
         """The right to one attempt although the wait is not over, or None.
 
-        At most one in `PANIC_INTERVAL`, and only where plain failures opened the breaker. The result counts
-        as a trial's. The attempt does not hold the trial slot, so a hanging one keeps nobody out.
+        At most one in `PANIC_INTERVAL`, and only where plain failures opened the breaker. The attempt does
+        not hold the trial slot, so a hanging one keeps nobody out.
         """
         if self._state is not State.OPEN or self._flag is not None or now < self._panic_at:
             return None
         self._panic_at = now + PANIC_INTERVAL
-        return self._permit(Stage.TRIAL, now, forced=True)
+        return self._permit(Stage.FORCED, now)
 
-    def _permit(self, stage: Stage, now: float, *, forced: bool = False) -> Permit:
+    def _permit(self, stage: Stage, now: float) -> Permit:
         self._serial += 1
-        trial = stage is Stage.TRIAL
-        slot = trial and not forced
+        slot = stage is Stage.TRIAL
         self._held[self._serial] = _Held(
             self._generation, stage, expires_at=now + self._trial_timeout if slot else None
         )
         if slot:
             self._trial = self._serial
-        return Permit(generation=self._generation, trial=trial, forced=forced, serial=self._serial)
+        return Permit(
+            generation=self._generation,
+            trial=stage is not Stage.ORDINARY,
+            forced=stage is Stage.FORCED,
+            serial=self._serial,
+        )
 
     # -- hearing --
 

@@ -387,12 +387,25 @@ def test_a_forced_attempt_that_succeeds_closes_it() -> None:
     assert b.settle(p, Verdict.HEALTHY, 2.0) == Moved(State.OPEN, State.CLOSED, "its trial passed")
 
 
-def test_a_forced_attempt_that_fails_lengthens_the_wait_without_a_move() -> None:
+@pytest.mark.parametrize("verdict", [Verdict.FAULTY, Verdict.MIDSTREAM])
+def test_a_forced_attempt_that_fails_changes_nothing(verdict: Verdict) -> None:
+    """Else ten seconds without any provider would keep a recovered one out for ten minutes."""
+    b = opened()
+    for now in range(1, 10):
+        p = b.force(float(now))
+        assert p is not None
+        assert b.settle(p, verdict, now + 0.5) is None
+    assert (b.state, b.opens, b.reopens_at) == (State.OPEN, 1, 60.0)
+    assert permit(b, 60.0).trial
+
+
+def test_a_forced_attempt_whose_key_is_rejected_flags_it() -> None:
     b = opened()
     p = b.force(1.0)
     assert p is not None
-    assert b.settle(p, Verdict.FAULTY, 2.0) is None
-    assert (b.state, b.opens, b.reopens_at) == (State.OPEN, 2, 122.0)
+    b.settle(p, Verdict.AUTH, 2.0)
+    assert b.flag is Flag.AUTH
+    assert b.force(10.0) is None
 
 
 def test_a_forced_attempt_whose_client_left_leaves_everything_as_it_was() -> None:

@@ -48,6 +48,7 @@ class Attempt(Struct):
     spell: int
     trial: bool
     slot_until: float | None
+    forced: bool
     streaming: bool = False
     ended: bool = False
 
@@ -125,11 +126,12 @@ class Reading:
         may = self.state is State.OPEN and self.flag is None and said.at >= self.panic_at
         if may:
             self.panic_at = said.at + 1.0
-            self.let_in(trial=True, slot_until=None)
+            self.let_in(trial=True, slot_until=None, forced=True)
         self.granted.append(may)
 
-    def let_in(self, *, trial: bool, slot_until: float | None) -> None:
-        self.attempts.append(Attempt(spell=len(self.spells) - 1, trial=trial, slot_until=slot_until))
+    def let_in(self, *, trial: bool, slot_until: float | None, forced: bool = False) -> None:
+        spell = len(self.spells) - 1
+        self.attempts.append(Attempt(spell=spell, trial=trial, slot_until=slot_until, forced=forced))
 
     def content(self, said: Said) -> None:
         attempt = self.attempts[said.who]
@@ -152,6 +154,8 @@ class Reading:
         if attempt.streaming:
             if not fine:
                 self.bad(said, "dead")
+        elif attempt.forced and said.verdict in (Verdict.FAULTY, Verdict.MIDSTREAM):
+            return
         elif attempt.trial:
             self.good(said, attempt) if fine else self.open(said, marks=True)
         elif said.verdict is Verdict.HEALTHY:
