@@ -23,6 +23,7 @@ from ccproxy_trio.actors.kit import Crash, RestartPolicy, supervise
 from ccproxy_trio.actors.probe import ProbeSchedule, keep_probing
 from ccproxy_trio.attempt import Unit
 from ccproxy_trio.edge.application import Application, build
+from ccproxy_trio.edge.exposure import open_doors
 from ccproxy_trio.exchange import Services
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.journal import ActorCrashed, Journal, blame
@@ -61,10 +62,21 @@ def create_app(loaded: Loaded | None = None, *, journal: Journal | None = None) 
             loaded = resolve(None)
             level = listening().log_level
         except ConfigError as error:
-            sys.stderr.write(f"{error}\n")
-            raise SystemExit(2) from None
+            raise _refused(str(error)) from None
+        if not loaded.settings.client_api_keys and (doors := open_doors()):
+            raise _refused(
+                f"Not serving on {', '.join(doors)}: whoever reaches it could spend your providers' keys. "
+                "Set ANTHROPIC_API_KEY (or client_api_keys in the file) to a key that clients must then "
+                "send, or bind to 127.0.0.1."
+            )
         journal = open_console(loaded, level=level, stream=sys.stderr, environ=environment())
     return assemble(loaded.settings, journal=journal or _deaf)
+
+
+def _refused(text: str) -> SystemExit:
+    """The end of a process that cannot start, told on its standard error."""
+    sys.stderr.write(f"{text}\n")
+    return SystemExit(2)
 
 
 def assemble(settings: Settings, *, journal: Journal, world: World | None = None) -> Application:

@@ -129,6 +129,21 @@ def test_an_open_address_without_a_client_key_is_refused(tmp_path: Path) -> None
     assert "client_api_keys" in told
 
 
+def test_hypercorn_on_an_open_address_without_a_client_key_is_refused_too(tmp_path: Path) -> None:
+    config = written(tmp_path, {"providers": [ENTRY]})
+    ended = subprocess.run(
+        [sys.executable, "-m", "hypercorn", "-k", "trio", "-b", "0.0.0.0:0", "ccproxy_trio:create_app()"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "CCPROXY_CONFIG": config},
+    )
+    told = ended.stdout + ended.stderr
+    assert "Not serving on 0.0.0.0:" in told
+    assert "Traceback" not in told
+
+
 def test_the_working_directory_is_no_place_to_find_a_configuration(tmp_path: Path) -> None:
     written(tmp_path, {"providers": [ENTRY]})
     (tmp_path / "config").mkdir()
