@@ -207,8 +207,10 @@ class Exchange:
 
     def _refuse_images_nobody_sees(self, needed: frozenset[str]) -> None:
         """In the words that make Claude Code repeat the request without its images."""
+        if VISION not in needed:
+            return
         models = candidates(self._services.settings, self._tier)
-        if VISION in needed and models and not any(self._dialect(model).vision for model in models):
+        if models and not any(self._dialect(model).vision for model in models):
             raise RequestRefused("Could not process image: no model of this tier takes images.")
 
     def _dialect(self, candidate: Candidate) -> Dialect:
