@@ -8,6 +8,7 @@ import trio
 from rich.console import Console
 
 from benchmarks import fallback as falling_over
+from benchmarks import grammar as checking
 from benchmarks.asking import Spoiled
 from benchmarks.report import draw, encode
 
@@ -43,6 +44,32 @@ def fallback(requests: int, json_path: Path | None) -> None:
     Console(width=WIDTH).print(draw(report))
     if json_path is not None:
         json_path.write_bytes(encode(report))
+
+
+@main.command()
+@click.option(
+    "--streams",
+    type=click.IntRange(1, 1_000),
+    default=30,
+    show_default=True,
+    help="How many answers of 1,000 chunks are relayed in each shape.",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="Write the figures into this file, too.",
+)
+def grammar(streams: int, json_path: Path | None) -> None:
+    """What checking every emitted event takes of a stream's time."""
+    try:
+        report = trio.run(checking.measure, streams)
+    except* (Spoiled, trio.TooSlowError, OSError, h11.RemoteProtocolError) as spoiled:
+        raise click.ClickException(f"nothing was measured: {_first(spoiled)}") from spoiled
+    Console(width=WIDTH).print(checking.draw(report))
+    if json_path is not None:
+        json_path.write_bytes(checking.encode(report))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

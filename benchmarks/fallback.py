@@ -128,8 +128,8 @@ async def measure(rounds: int) -> Report:
     """
     async with (
         open_cast() as cast,
-        running_proxy(cast.config()) as port,
-        Client(port) as proxied,
+        running_proxy(cast.config()) as proxy,
+        Client(proxy.port) as proxied,
         Client(cast.steady.port) as straight,
     ):
         samples = await _measured(Bench(cast, proxied, straight), rounds)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import trio
+from msgspec import Struct
 
 from benchmarks.asking import Client, Spoiled
 from benchmarks.scripted import bound_socket
@@ -21,8 +22,8 @@ ANSWER_WITHIN = 1.0
 
 
 @asynccontextmanager
-async def running_proxy(config: Mapping[str, object]) -> AsyncIterator[int]:
-    """Start the proxy over `config` and give its port. It is stopped on leaving.
+async def running_proxy(config: Mapping[str, object]) -> AsyncIterator["RunningProxy"]:
+    """Start the proxy over `config`. It is stopped on leaving.
 
     Raises:
         Spoiled: it did not come alive; the text holds what it printed.
@@ -44,8 +45,31 @@ async def running_proxy(config: Mapping[str, object]) -> AsyncIterator[int]:
                 )
                 process: trio.Process = await nursery.start(start)
                 await _wait_until_alive(port, process, Path(log.name))
-                yield port
+                yield RunningProxy(port=port, pid=process.pid)
                 nursery.cancel_scope.cancel()
+
+
+class RunningProxy(Struct, frozen=True):
+    """Where the proxy listens, and its process."""
+
+    port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """The CPU time that it has taken so far, with the worker that Hypercorn runs beside it.
+
+        Raises:
+            OSError: this system does not tell (it is not Linux), or the process has ended.
+        """
+        return _cpu_seconds(self.pid)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """The CPU time of a process and its descendants."""
+    threads = list(Path(f"/proc/{pid}/task").iterdir())
+    own = sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return own + sum(map(_cpu_seconds, children))
 
 
 def _command(descriptor: int) -> list[str]:

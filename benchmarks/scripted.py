@@ -13,6 +13,7 @@ import trio
 from benchmarks.asking import CHUNK_BYTES, WORD
 
 WORDS = 20  # of an answer, one chunk each
+BETWEEN_SENDS = 0.0005  # seconds, so that each send is a read of its own
 
 
 class Mood(enum.Enum):
@@ -26,14 +27,19 @@ class Mood(enum.Enum):
 
 
 class ScriptedProvider:
-    """One provider on a loopback port of its own. `met` counts the requests it got."""
+    """One provider on a loopback port of its own. `met` counts the requests it got.
 
-    def __init__(self, name: str, *, mood: Mood = Mood.WELL) -> None:
+    Its answers are `words` chunks of one word each; the first goes out alone, the others `at_once` to a send.
+    """
+
+    def __init__(
+        self, name: str, *, mood: Mood = Mood.WELL, words: int = WORDS, at_once: int | None = None
+    ) -> None:
         self.name = name
         self.mood = mood
         self.met = 0
         self._socket = bound_socket()
-        self._first, self._rest = _answer(name)
+        self._sends = _answer(name, words, at_once or words)
 
     @property
     def port(self) -> int:
@@ -76,8 +82,11 @@ class ScriptedProvider:
 
     async def _complete(self, connection: h11.Connection, stream: trio.SocketStream) -> None:
         head = h11.Response(status_code=200, headers=[("content-type", "text/event-stream")])
-        await stream.send_all(_bytes(connection, head, h11.Data(data=self._first)))
-        await stream.send_all(_bytes(connection, h11.Data(data=self._rest), h11.EndOfMessage()))
+        await stream.send_all(_bytes(connection, head, h11.Data(data=self._sends[0])))
+        for data in self._sends[1:-1]:
+            await stream.send_all(_bytes(connection, h11.Data(data=data)))
+            await trio.sleep(BETWEEN_SENDS)
+        await stream.send_all(_bytes(connection, h11.Data(data=self._sends[-1]), h11.EndOfMessage()))
 
 
 def bound_socket() -> socket.socket:
@@ -97,12 +106,12 @@ async def _receive_request(connection: h11.Connection, stream: trio.SocketStream
     return True
 
 
-def _answer(name: str) -> tuple[bytes, bytes]:
-    """A streamed answer: the bytes up to the first word, and the rest."""
-    word = (WORD + name.encode()).decode() + " "
-    chunks = [_chunk({"content": word}) for _ in range(WORDS)]
-    chunks += [_chunk({}, finish_reason="stop"), _USAGE, b"data: [DONE]\n\n"]
-    return _chunk({"role": "assistant", "content": ""}) + chunks[0], b"".join(chunks[1:])
+def _answer(name: str, words: int, at_once: int) -> list[bytes]:
+    """A streamed answer: the bytes up to the first word, and the rest, `at_once` words to a piece."""
+    chunk = _chunk({"content": (WORD + name.encode()).decode() + " "})
+    end = _chunk({}, finish_reason="stop") + _usage(words) + b"data: [DONE]\n\n"
+    first = _chunk({"role": "assistant", "content": ""}) + chunk
+    return [first, *(chunk * min(at_once, words - done) for done in range(1, words, at_once)), end]
 
 
 def _chunk(delta: dict[str, str], *, finish_reason: str | None = None) -> bytes:
@@ -114,7 +123,8 @@ def _event(data: dict[str, object]) -> bytes:
     return b"data: " + msgspec.json.encode(data) + b"\n\n"
 
 
-_USAGE = _event({"choices": [], "usage": {"prompt_tokens": 19_000, "completion_tokens": WORDS}})
+def _usage(words: int) -> bytes:
+    return _event({"choices": [], "usage": {"prompt_tokens": 19_000, "completion_tokens": words}})
 
 
 def _failure(connection: h11.Connection, status: int) -> bytes:

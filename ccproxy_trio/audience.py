@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
+from ccproxy_trio.translate.grammar import Grammar
 from ccproxy_trio.translate.parts import Finished, Part, content_bearing
 from ccproxy_trio.wire.events import Event, Message, encode_frames
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
@@ -41,12 +42,19 @@ class WholeAnswer:
         self.forget()
 
     async def hear(self, parts: Sequence[Part]) -> None:
-        """Keep the parts."""
-        self._events += self._emitter.take(parts)
+        """Keep the parts.
+
+        Raises:
+            GrammarBroken: a bug of ours; another attempt starts from nothing.
+        """
+        events = self._emitter.take(parts)
+        self._grammar.check(events)
+        self._events += events
 
     def forget(self) -> None:
         """Drop what a failed attempt left."""
         self._emitter = self._new_emitter()
+        self._grammar = Grammar()
         self._events: list[Event] = []
 
     def message(self) -> Message:
@@ -91,6 +99,7 @@ class LiveStream:
         self._emitter = emitter
         self._started = started
         self._rhythm = rhythm
+        self._grammar = Grammar()
         self._frames, self._receive = trio.open_memory_channel[bytes](1)
         self._held: list[Part] = []
         self._last_event_at = trio.current_time()
@@ -103,6 +112,7 @@ class LiveStream:
 
         Raises:
             UpstreamFault: CLIENT_STALLED, the client has not read for `stall_limit` seconds.
+            GrammarBroken: a bug of ours; none of the parts was sent, and the stream can only `fail`.
         """
         if not self.shown:
             self._held += parts
@@ -184,6 +194,7 @@ class LiveStream:
         return is_empty and statistics.open_receive_channels > 0
 
     def _encode(self, events: list[Event]) -> bytes:
+        self._grammar.check(events)
         self._last_event_at = trio.current_time()
         return encode_frames(events)
 

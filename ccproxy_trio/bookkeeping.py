@@ -6,8 +6,18 @@ from contextlib import contextmanager
 import trio
 from msgspec import Struct
 
-from ccproxy_trio.journal import AttemptEnded, ExchangeEnded, FellOver, Journal, Note, blame
+from ccproxy_trio.journal import (
+    AttemptEnded,
+    ExchangeEnded,
+    FellOver,
+    GrammarViolated,
+    Journal,
+    Note,
+    blame,
+    bottom,
+)
 from ccproxy_trio.routing.tiers import Candidate
+from ccproxy_trio.translate.grammar import GrammarBroken
 from ccproxy_trio.wire.events import Usage
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
@@ -20,6 +30,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     model: str
     tier: str
     stream: bool
+    scale: float = 1.0  # by which the client's token counts are multiplied
 
 
 class Failure(Struct, frozen=True):
@@ -131,6 +142,7 @@ class Bookkeeper:
                 output_tokens=None if usage is None else usage.output_tokens,
                 error_type=ending.error_type,
                 detail=ending.detail,
+                scale=self._facts.scale,
             )
         )
 
@@ -208,7 +220,10 @@ def describe(fault: UpstreamFault) -> str:
     return words if fault.status is None else f"{words} (HTTP {fault.status})"
 
 
-def bug(error: BaseException, *, request_id: str | None) -> Note:
+def bug(error: BaseException, *, request_id: str | None) -> Note | GrammarViolated:
     """A journal line for an error that should not exist."""
+    cause = bottom(error)
+    if isinstance(cause, GrammarBroken):
+        return GrammarViolated(request_id=request_id, kinds=cause.kinds)
     text = f"unexpected {blame(error)}"
     return Note(level="error", event="internal.error", text=text, request_id=request_id)

@@ -62,11 +62,17 @@ class ModelExcluded(Struct, frozen=True, kw_only=True):
 
 
 class ParameterLearned(Struct, frozen=True, kw_only=True):
-    """A provider refused an optional parameter; it is left out from now on."""
+    """A model refused a part of a request and took it when asked in another way, as it is from now on.
+
+    `lesson` says what and how. `line` makes it permanent when put into the provider's entry of the
+    configuration; it then holds for the provider's `others` too.
+    """
 
     provider: str
     model: str
-    parameter: str
+    lesson: str
+    line: str
+    others: tuple[str, ...] = ()
 
 
 class Probed(Struct, frozen=True, kw_only=True):
@@ -81,7 +87,8 @@ class Probed(Struct, frozen=True, kw_only=True):
 class ExchangeEnded(Struct, frozen=True, kw_only=True):
     """One client request is over. `how`: complete, error, midfail, cancelled, refused.
 
-    `detail` is the sentence that the client was told, where it did not get an answer.
+    `detail` is the sentence that the client was told, where it did not get an answer. Tokens are what was
+    really used; the client was told `scale` times as many.
     """
 
     request_id: str
@@ -100,6 +107,7 @@ class ExchangeEnded(Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     error_type: str | None = None
     detail: str = ""
+    scale: float = 1.0
 
 
 class ActorCrashed(Struct, frozen=True, kw_only=True):
@@ -108,6 +116,16 @@ class ActorCrashed(Struct, frozen=True, kw_only=True):
     actor: str
     error: str
     restart_in: float | None
+
+
+class GrammarViolated(Struct, frozen=True, kw_only=True):
+    """An event was about to be sent that may not stand where it stood: a bug of ours.
+
+    `kinds` are the kinds of the stream's last events, the offending one at the end, without any content.
+    """
+
+    request_id: str | None
+    kinds: tuple[str, ...]
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -120,13 +138,19 @@ class Note(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
+def bottom(error: BaseException) -> BaseException:
+    """The error inside the groups that nurseries put around it; the first where there are several."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def blame(error: BaseException) -> str:
     """Which error it was at bottom, and where: `KeyError at Incarnation.handle:91`.
 
     Its text stays out of it, since an exception may quote a key.
     """
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = bottom(error)
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next
@@ -144,6 +168,31 @@ Entry = (
     | Probed
     | ExchangeEnded
     | ActorCrashed
+    | GrammarViolated
     | Note
 )
 Journal = Callable[[Entry], None]
+
+
+class Tally:
+    """A journal that counts what should never happen, on its way to another.
+
+    Since the process began: `grammar` violations of the event grammar, `actors` crashed, `others`.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.grammar = 0
+        self.actors = 0
+        self.others = 0
+
+    def __call__(self, entry: Entry) -> None:
+        """Count and pass on."""
+        match entry:
+            case GrammarViolated():
+                self.grammar += 1
+            case ActorCrashed():
+                self.actors += 1
+            case Note(event="internal.error"):
+                self.others += 1
+        self._journal(entry)

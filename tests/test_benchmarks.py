@@ -10,7 +10,10 @@ import pytest
 from rich.console import Console
 
 from benchmarks.fallback import ALONE, CASES, DEADLINE, HEALTHY
+from benchmarks.grammar import SHAPES, WORDS, batches_of
 from benchmarks.report import Measure, Report, Sample, draw, encode, quantiles, report
+from ccproxy_trio.translate.grammar import Grammar
+from ccproxy_trio.wire.events import ContentBlockDelta
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_MS = DEADLINE * 1000
@@ -110,3 +113,24 @@ def test_a_failure_that_shows_at_once_costs_far_less_than_a_hang(
 def test_the_load_generator_is_not_what_is_measured(measured: Measured) -> None:
     _, rows = measured
     assert rows[Measure.END, ALONE]["p50_ms"] < rows[Measure.END, HEALTHY.name]["p50_ms"] / 2
+
+
+@pytest.mark.process
+def test_the_checker_takes_a_small_part_of_a_stream_s_time(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "grammar", "--streams", "2", "--json", str(path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    rows = json.loads(path.read_bytes())["rows"]
+    assert [row["shape"] for row in rows] == list(SHAPES)
+    for row in rows:
+        assert row["shape"] in ended.stdout
+        assert row["percent"] == pytest.approx(row["check_us"] / row["proxy_us"] * 100)
+        assert 0 < row["percent"] < 10  # a disturbed machine may double a figure, not multiply it
+
+
+def test_the_checker_is_given_the_events_of_a_whole_answer() -> None:
+    batches = batches_of(at_once=100)
+    Grammar().check([event for batch in batches for event in batch])
+    assert sum(isinstance(event, ContentBlockDelta) for batch in batches for event in batch) == WORDS
+    assert len(batches) == 1 + 10 + 1

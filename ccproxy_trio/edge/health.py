@@ -8,6 +8,7 @@ from msgspec import Struct
 from ccproxy_trio.actors.dispatcher import DispatcherView
 from ccproxy_trio.health.breaker import State
 from ccproxy_trio.health.snapshot import Snapshot
+from ccproxy_trio.journal import Tally
 from ccproxy_trio.routing.question import Rules
 from ccproxy_trio.routing.readiness import ready_at
 from ccproxy_trio.routing.tiers import Candidate
@@ -39,11 +40,20 @@ class ProviderHealth(Struct, frozen=True, kw_only=True):
     learned: Mapping[str, tuple[str, ...]] = {}
 
 
+class InternalErrors(Struct, frozen=True, kw_only=True):
+    """How often, since the process began, something went wrong that should not be able to."""
+
+    grammar: int
+    actors: int
+    others: int
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """The whole of `/health`."""
 
     status: Literal["healthy", "unhealthy"]
     providers: Mapping[str, ProviderHealth]
+    internal_errors: InternalErrors
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -64,13 +74,17 @@ class ModelPage(Struct, frozen=True, kw_only=True):
     has_more: bool = False
 
 
-def health(settings: Settings, view: DispatcherView) -> Health:
+def health(settings: Settings, view: DispatcherView, *, mishaps: Tally) -> Health:
     """What the proxy knows of its providers."""
     providers = {
         provider.name: _provider_health(provider, view.snapshots.get(provider.name), view.now)
         for provider in settings.providers
     }
-    return Health(status="healthy" if is_ready(view) else "unhealthy", providers=providers)
+    return Health(
+        status="healthy" if is_ready(view) else "unhealthy",
+        providers=providers,
+        internal_errors=InternalErrors(grammar=mishaps.grammar, actors=mishaps.actors, others=mishaps.others),
+    )
 
 
 def is_ready(view: DispatcherView) -> bool:
@@ -112,7 +126,9 @@ def _provider_health(provider: ProviderSettings, snapshot: Snapshot | None, now:
         in_flight=snapshot.in_flight,
         last_error_type=None if snapshot.last_error is None else str(snapshot.last_error),
         excluded_models=tuple(model for model, until in snapshot.excluded.items() if until > now),
-        learned=snapshot.learned,
+        learned={
+            model: tuple(lesson.words() for lesson in lessons) for model, lessons in snapshot.learned.items()
+        },
     )
 
 

@@ -92,6 +92,8 @@ def table(settings: Settings, palette: Palette, *, findings: Mapping[str, Findin
         if not provider.enabled:
             yield Text.assemble(tag(provider.name, palette), (" disabled", DIM))
     yield _rules(settings)
+    if settings.web_search is not None:
+        yield marked("info", f"Web search: SearXNG at {printable(settings.web_search.searxng)}")
 
 
 def _provider(provider: ProviderSettings, palette: Palette, finding: Finding) -> Iterator[Text]:

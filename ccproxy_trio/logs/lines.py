@@ -18,6 +18,7 @@ from ccproxy_trio.journal import (
     Entry,
     ExchangeEnded,
     FellOver,
+    GrammarViolated,
     ModelExcluded,
     Note,
     ParameterLearned,
@@ -67,6 +68,8 @@ def render(entry: Entry, palette: Palette) -> Line:
             return _exchange_ended(entry, palette)
         case ActorCrashed():
             return _actor_crashed(entry)
+        case GrammarViolated():
+            return _grammar_violated(entry)
         case Note():
             return _note(entry, palette)
     assert_never(entry)
@@ -167,28 +170,10 @@ def _model_excluded(entry: ModelExcluded, palette: Palette) -> Line:
 
 def _parameter_learned(entry: ParameterLearned, palette: Palette) -> Line:
     who = _candidate(entry.provider, entry.model, palette)
-    told = f" Refuses the parameter {entry.parameter}: left out from now on"
-    switch = _SWITCHES.get(entry.parameter)
-    advice = f' · to save the detour: "options": {{{switch}}}' if switch else ""
+    told = f" Refused and learned: {entry.lesson}"
+    shared = f"; it then holds for {', '.join(entry.others)} too" if entry.others else ""
+    advice = f" · to save the detour for good, in {entry.provider}'s entry: {entry.line}{shared}"
     return Line("info", "parameter.learned", marked("info", who, told, (advice, DIM)))
-
-
-# parameter of a request -> the switch of `options` that leaves it out from the start
-_SWITCHES = {
-    "temperature": '"sampling": false',
-    "top_p": '"sampling": false',
-    "top_k": '"top_k": false',
-    "stop": '"stop": false',
-    "parallel_tool_calls": '"parallel": false',
-    "tool_choice": '"tool_choice": false',
-    "stream_options": '"stream_usage": false',
-    "response_format": '"json_schema": false',
-    "strict": '"strict": false',
-    "reasoning_effort": '"reasoning": "none"',
-    "prompt_cache_key": '"prompt_cache_key": false',
-    "safety_identifier": '"user_field": "none"',
-    "user": '"user_field": "none"',
-}
 
 
 def _probed(entry: Probed, palette: Palette) -> Line:
@@ -232,13 +217,21 @@ _OUTCOMES = {
 def _token_counts(entry: ExchangeEnded) -> str:
     if entry.input_tokens is None or entry.output_tokens is None:
         return ""
-    return f"{tokens(entry.input_tokens)} tokens in, {tokens(entry.output_tokens)} out"
+    scaled = "" if entry.scale == 1 else f" (told ×{entry.scale:.3g})"
+    return f"{tokens(entry.input_tokens)} tokens in, {tokens(entry.output_tokens)} out{scaled}"
 
 
 def _actor_crashed(entry: ActorCrashed) -> Line:
     later = "giving up" if entry.restart_in is None else f"restarting in {span(entry.restart_in)}"
     text = marked("error", (f"{entry.actor} crashed", BOLD), f": {entry.error}; {later}")
     return Line("error", "actor.crashed", text)
+
+
+def _grammar_violated(entry: GrammarViolated) -> Line:
+    told = f": this proxy was about to send {' '.join(entry.kinds)}"
+    trace = f" · {entry.request_id}" if entry.request_id else ""
+    text = marked("error", ("Event out of place", BOLD), told, (trace, DIM))
+    return Line("error", "grammar.violated", text)
 
 
 def _note(entry: Note, palette: Palette) -> Line:

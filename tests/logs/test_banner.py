@@ -5,7 +5,14 @@ import msgspec
 from ccproxy_trio.journal import Note
 from ccproxy_trio.logs.banner import Finding, banner, open_console
 from ccproxy_trio.settings.load import Loaded
-from ccproxy_trio.settings.model import BreakerSettings, Models, ProviderSettings, Secret, Settings
+from ccproxy_trio.settings.model import (
+    BreakerSettings,
+    Models,
+    ProviderSettings,
+    Secret,
+    Settings,
+    WebSearch,
+)
 
 
 def provider(name, priority, **models):
@@ -78,6 +85,13 @@ def test_the_rules_of_the_circuit_are_told():
     assert text.endswith(
         "ℹ️  Strategy: random; a circuit opens after 3 failures and is tried again after 2 min\n"
     )
+
+
+def test_a_search_backend_is_told_with_its_address():
+    search = WebSearch(searxng="http://127.0.0.1:8888")
+    text = printed(Settings(providers=(OPENAI,), web_search=search))
+    assert text.endswith("ℹ️  Web search: SearXNG at http://127.0.0.1:8888\n")
+    assert "Web search" not in printed(Settings(providers=(OPENAI,)))
 
 
 def test_a_finding_takes_the_place_of_healthy():

@@ -7,6 +7,7 @@ from ccproxy_trio.journal import (
     Cooling,
     ExchangeEnded,
     FellOver,
+    GrammarViolated,
     ModelExcluded,
     Note,
     ParameterLearned,
@@ -102,15 +103,23 @@ CASES = [
         "⚠️  [openai] o9 Left out for 10 min: model_not_found",
     ),
     (
-        ParameterLearned(provider="openai", model="o9", parameter="parallel_tool_calls"),
+        ParameterLearned(
+            provider="openai",
+            model="o9",
+            lesson='stop: "stop": false',
+            line='"options": {"stop": false}',
+        ),
         "info",
-        "ℹ️  [openai] o9 Refuses the parameter parallel_tool_calls: left out from now on "
-        '· to save the detour: "options": {"parallel": false}',
+        'ℹ️  [openai] o9 Refused and learned: stop: "stop": false '
+        '· to save the detour for good, in openai\'s entry: "options": {"stop": false}',
     ),
     (
-        ParameterLearned(provider="openai", model="o9", parameter="novel"),
+        ParameterLearned(
+            provider="openai", model="o9", lesson="stop: s", line="l", others=("gpt-4o", "gpt-5")
+        ),
         "info",
-        "ℹ️  [openai] o9 Refuses the parameter novel: left out from now on",
+        "ℹ️  [openai] o9 Refused and learned: stop: s · to save the detour for good, in openai's entry: l; "
+        "it then holds for gpt-4o, gpt-5 too",
     ),
     (Probed(provider="openai", result="ok", seconds=0.03), "debug", "·  [openai] Health probe: ok · 30 ms"),
     (
@@ -119,6 +128,11 @@ CASES = [
         "⚠️  [openai] Health probe: auth · HTTP 401 · 30 ms",
     ),
     (exchange(), "info", "✅ claude-opus-4-8 → [azure] gpt-4o · 12.3k tokens in, 670 out · 3.2 s"),
+    (
+        exchange(scale=200_000 / 128_000),
+        "info",
+        "✅ claude-opus-4-8 → [azure] gpt-4o · 12.3k tokens in, 670 out (told ×1.56) · 3.2 s",
+    ),
     (
         exchange(attempts=3, input_tokens=None),
         "info",
@@ -153,6 +167,16 @@ CASES = [
         ActorCrashed(actor="dispatcher", error="ValueError", restart_in=None),
         "error",
         "❌ dispatcher crashed: ValueError; giving up",
+    ),
+    (
+        GrammarViolated(request_id="req_1", kinds=("message_start", "text", "text_delta x 3", "ping")),
+        "error",
+        "❌ Event out of place: this proxy was about to send message_start text text_delta x 3 ping · req_1",
+    ),
+    (
+        GrammarViolated(request_id=None, kinds=("ping",)),
+        "error",
+        "❌ Event out of place: this proxy was about to send ping",
     ),
     (
         Note(level="info", event="x", text="Hello.", provider="azure", request_id="req_2"),

@@ -1,0 +1,148 @@
+"""Whether what we emit is a word of the event grammar, checked event by event as it goes out.
+
+    stream = start { ping } { block } message_delta message_stop
+           | start { ping } { block } [ open-part ] error
+    block  = content_block_start(i) { content_block_delta(i) | ping } content_block_stop(i)
+
+A client throws a stream away for one event out of place, or believes what was never said, and neither shows
+in a log of ours. So every event passes this machine, which shares nothing with the emitter that it watches:
+a place is a row of the table below, a row says which kinds of events may follow and where they lead. The
+kind of a start is its block's type and the kind of a delta its own, since both must fit the open block.
+
+Source: the `anthropic` package's stream types, and what Claude Code was seen to reject.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import cast
+
+from msgspec import Struct
+
+from ccproxy_trio.wire.events import (
+    ContentBlockDelta,
+    ContentBlockStart,
+    ContentBlockStop,
+    ErrorEvent,
+    Event,
+    InputJsonDelta,
+    MessageDelta,
+    MessageStart,
+    MessageStop,
+    Ping,
+    RedactedThinkingBlock,
+    ServerToolUseBlock,
+    SignatureDelta,
+    TextBlock,
+    TextDelta,
+    ThinkingBlock,
+    ThinkingDelta,
+    ToolUseBlock,
+    WebSearchToolResultBlock,
+)
+
+_MOST_RUNS = 64  # of the kinds that are remembered; a run of one kind counts once
+
+
+class GrammarBroken(Exception):
+    """An event that may not stand where it stands: a bug of ours.
+
+    `kinds` are the kinds of the stream's last events, the offending one at the end, and nothing of their
+    content: `("message_start", "text", "text_delta x 41", "message_stop")`.
+    """
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__(" ".join(kinds))
+        self.kinds = kinds
+
+
+_Kind = type[Struct]
+_Row = dict[_Kind, "_Row"]
+
+
+def _table() -> _Row:
+    """The rows, linked to one another; the first is where every stream begins."""
+    nothing, between, text, thinking, signed, call, sealed, stopped, over = (_Row() for _ in range(9))
+    starts: _Row = {
+        TextBlock: text,
+        ThinkingBlock: thinking,
+        ToolUseBlock: call,
+        ServerToolUseBlock: call,
+        RedactedThinkingBlock: sealed,
+        WebSearchToolResultBlock: sealed,
+    }
+    nothing.update({MessageStart: between})
+    between.update(starts | {MessageDelta: stopped})
+    text.update({TextDelta: text, ContentBlockStop: between})
+    thinking.update({ThinkingDelta: thinking, SignatureDelta: signed})  # never closed unsigned
+    signed.update({ContentBlockStop: between})
+    call.update({InputJsonDelta: call, ContentBlockStop: between})
+    sealed.update({ContentBlockStop: between})
+    stopped.update({MessageStop: over})
+    for row in (between, text, thinking, signed, call, sealed, stopped):
+        row.update({Ping: row, ErrorEvent: over})
+    return nothing
+
+
+_BEGINNING = _table()
+
+
+class Grammar:
+    """Follows one stream from its start."""
+
+    def __init__(self) -> None:
+        self._row = _BEGINNING
+        self._index = -1  # of the block opened last
+        self._has_call = False
+        self._last: _Kind | None = None
+        self._run = 0  # how many events of that kind in a row
+        self._runs: deque[str] = deque(maxlen=_MOST_RUNS)
+
+    def check(self, events: Sequence[Event]) -> None:
+        """Follow `events`.
+
+        Raises:
+            GrammarBroken: one of them may not stand where it stands. It may still be followed by an error
+                event, as any event of a stream that has begun.
+        """
+        for event in events:
+            if isinstance(event, ContentBlockDelta):  # nearly all of them, so without a call
+                kind: _Kind = type(event.delta)
+                is_consistent = event.index == self._index
+            else:
+                kind, is_consistent = self._step(event)
+            if kind is self._last:
+                self._run += 1
+            else:
+                self._remember(kind)
+            row = self._row.get(kind)
+            if row is None or not is_consistent:
+                raise GrammarBroken((*self._runs, _told(kind, self._run)))
+            self._row = row
+
+    def _remember(self, kind: _Kind) -> None:
+        if self._last is not None:
+            self._runs.append(_told(self._last, self._run))
+        self._last, self._run = kind, 1
+
+    def _step(self, event: Event) -> tuple[_Kind, bool]:
+        """The event's kind, and what the table cannot say of it.
+
+        Blocks are numbered from 0 without gaps; an answer with a call, and no other, says that it has one.
+        """
+        if isinstance(event, ContentBlockStart):
+            self._index += 1
+            kind = type(event.content_block)
+            self._has_call = self._has_call or kind is ToolUseBlock
+            return kind, event.index == self._index
+        if isinstance(event, ContentBlockStop):
+            return ContentBlockStop, event.index == self._index
+        if isinstance(event, MessageDelta):
+            reason = event.delta.stop_reason
+            forbidden = ("end_turn", "stop_sequence") if self._has_call else ("tool_use",)
+            return MessageDelta, reason not in forbidden
+        return type(event), True
+
+
+def _told(kind: _Kind, times: int) -> str:
+    tag = cast("str", kind.__struct_config__.tag)
+    return tag if times == 1 else f"{tag} x {times}"
