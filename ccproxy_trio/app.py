@@ -10,7 +10,7 @@ import secrets
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -22,20 +22,25 @@ from ccproxy_trio.actors import provider as providing
 from ccproxy_trio.actors.kit import Crash, RestartPolicy, supervise
 from ccproxy_trio.actors.probe import ProbeSchedule, keep_probing
 from ccproxy_trio.attempt import Unit
+from ccproxy_trio.counting.sizes import Counting, Seat, seats_of, vocabularies_needed
+from ccproxy_trio.counting.vocabulary import Vocabulary, load
+from ccproxy_trio.documents.texts import PdfTexts, Texts, read_in_child
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.exposure import open_doors
 from ccproxy_trio.exchange import Services
+from ccproxy_trio.health.lessons import Notebook
 from ccproxy_trio.health.snapshot import Snapshot
-from ccproxy_trio.journal import ActorCrashed, Journal, blame
+from ccproxy_trio.journal import ActorCrashed, Journal, Note, Tally, blame
 from ccproxy_trio.logs.banner import open_console
 from ccproxy_trio.routing.budget import Budget
 from ccproxy_trio.routing.question import Rules
 from ccproxy_trio.routing.tiers import Candidate, candidates
 from ccproxy_trio.settings.load import ConfigError, Loaded, environment, listening, resolve
-from ccproxy_trio.settings.model import TIERS, ProviderSettings, Settings
+from ccproxy_trio.settings.model import TIERS, ProviderSettings, Settings, Tier
 from ccproxy_trio.settings.scrub import scrubber, secrets_of_provider
 from ccproxy_trio.translate.dialect import resolve as resolve_dialect
 from ccproxy_trio.upstream.client import Upstream
+from ccproxy_trio.upstream.search import Search, SearXng
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -82,10 +87,11 @@ def _refused(text: str) -> SystemExit:
 def assemble(settings: Settings, *, journal: Journal, world: World | None = None) -> Application:
     """The app over given settings, clocks and randomness."""
     world = world or World()
+    tally = Tally(journal)
     return build(
         settings,
-        house=lambda: running(settings, journal=journal, world=world),
-        journal=journal,
+        house=lambda: running(settings, journal=tally, world=world),
+        journal=tally,
         new_request_id=lambda: "req_" + world.mint(),
     )
 
@@ -95,7 +101,7 @@ def _deaf(_: object) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, journal: Journal, world: World) -> AsyncIterator[Services]:
+async def running(settings: Settings, *, journal: Tally, world: World) -> AsyncIterator[Services]:
     """The whole system: the providers' connections, and the actors inside them."""
     async with AsyncExitStack() as connections:
         tls = ssl.create_default_context()  # 20 to 700 ms: once, for all providers
@@ -105,23 +111,46 @@ async def running(settings: Settings, *, journal: Journal, world: World) -> Asyn
             )
             for provider in settings.enabled()
         }
-        async with inhabited(units, settings, journal=journal, world=world) as services:
+        search = None
+        if (wanted := settings.web_search) is not None:
+            backend = SearXng(wanted, tls=tls, connections=settings.max_exchanges)
+            search = await connections.enter_async_context(backend)
+        vocabularies = await load(vocabularies_needed(_seats(units, settings)))
+        house = inhabited(
+            units, settings, journal=journal, world=world, search=search, vocabularies=vocabularies
+        )
+        async with house as services:
             yield services
 
 
 @asynccontextmanager
 async def inhabited(
-    units: Mapping[str, Unit], settings: Settings, *, journal: Journal, world: World
+    units: Mapping[str, Unit],
+    settings: Settings,
+    *,
+    journal: Tally,
+    world: World,
+    search: Search | None = None,
+    vocabularies: Mapping[str, Vocabulary] | None = None,
+    documents: Texts | None = None,
 ) -> AsyncIterator[Services]:
     """The actors over given units, by provider name."""
+    counting = Counting(
+        _seats(units, settings), vocabularies=vocabularies, wish=settings.scale_usage_to_window
+    )
     services = Services(
         settings=settings,
         dispatcher=dispatching.Dispatcher(),
         units=units,
         journal=journal,
         mint=world.mint,
+        counting=counting,
+        documents=documents or PdfTexts(read_in_child),
+        search=search,
     )
     async with trio.open_nursery() as actors:
+        if text := counting.announcement():
+            journal(Note(level="info", event="usage.scaled", text=text))
         start = Starter(services, actors, world)
         start.dispatcher()
         for unit in units.values():
@@ -143,7 +172,12 @@ class Starter:
         settings, world = self._services.settings, self._world
         routes = dispatching.Routes(
             candidates={tier: candidates(settings, tier) for tier in TIERS},
-            rules=Rules.of(settings, blind=_blind(self._services.units)),
+            rules=Rules.of(
+                settings,
+                blind=_blind(self._services.units),
+                silent=self._services.counting.silent(),
+                windows=self._services.counting.windows(),
+            ),
         )
         budget = Budget(settings.retry_budget)
         view: dict[str, Snapshot] = {}
@@ -181,6 +215,7 @@ class Starter:
             publish=self._services.dispatcher.publish,
             journal=self._services.journal,
             drain=providing.Draining(),
+            notebook=Notebook(provider.options, provider.all_models()),
         )
 
     def _start_probe(self, unit: Unit, incarnation: providing.Incarnation, nursery: trio.Nursery) -> None:
@@ -218,6 +253,10 @@ def _blind(units: Mapping[str, Unit]) -> frozenset[Candidate]:
         for model, dialect in unit.dialects.items()
         if not dialect.vision
     )
+
+
+def _seats(units: Mapping[str, Unit], settings: Settings) -> Mapping[Tier, Sequence[Seat]]:
+    return seats_of(settings, {name: unit.dialects for name, unit in units.items()})
 
 
 @asynccontextmanager

@@ -8,24 +8,26 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-import msgspec
 import trio
 from msgspec import Struct
 
 from ccproxy_trio.actors.provider import Lease, Provider
 from ccproxy_trio.audience import Audience
+from ccproxy_trio.documents.texts import Texts
+from ccproxy_trio.health.lessons import Lesson, together
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings
-from ccproxy_trio.translate.adjust import lower_max_tokens, without
-from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.adjust import established, repair
+from ccproxy_trio.translate.dialect import Dialect, with_lessons
 from ccproxy_trio.translate.parts import Finished, Part, content_bearing
+from ccproxy_trio.translate.pdf import NO_TEXTS, PdfText, pdfs
 from ccproxy_trio.translate.request import Target, Translated, translate
 from ccproxy_trio.translate.stream import Reader
 from ccproxy_trio.upstream.client import Answer, Upstream
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Usage
 from ccproxy_trio.wire.faults import FaultKind, Untranslatable, UpstreamFault
-from ccproxy_trio.wire.openai import encode
+from ccproxy_trio.wire.openai import ChatRequest, encode
 from ccproxy_trio.wire.sse import Decoder, SseEvent
 
 USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
@@ -33,6 +35,7 @@ DRAIN_WITHIN = 0.1  # seconds for the rest of a finished body, so that its conne
 FAIR_SHARE = 60.0  # seconds after which a provider that said nothing has had its chance
 EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
 MOST_REPAIRS = 4
+READ_WITHIN = 60.0  # seconds that all PDFs of a request may take to be read
 
 
 _TIMEOUT_TEXTS = {
@@ -68,12 +71,22 @@ class Try(Struct, frozen=True, kw_only=True):
     """What one attempt needs to know. `until_content` bounds it to its first content, then `whole` does."""
 
     request: MessagesRequest
+    pdf_texts: Mapping[str, PdfText]
     unit: Unit
     candidate: Candidate
     session: str | None
     until_content: Bound
     whole: Bound
     mint: Callable[[], str]
+
+
+async def pdf_texts(request: MessagesRequest, dialect: Dialect, documents: Texts) -> Mapping[str, PdfText]:
+    """What the request's PDFs say, for a model that cannot read them itself.
+
+    To be asked for before there is a lease: no provider is to blame for the time that it takes.
+    """
+    wanted = () if dialect.files else pdfs(request)
+    return await documents.of(wanted, until=trio.current_time() + READ_WITHIN) if wanted else NO_TEXTS
 
 
 class Deadline:
@@ -132,7 +145,9 @@ class AttemptRun:
         self._what = what
         self._lease = lease
         self._audience = audience
-        self._dialect = what.unit.dialects[what.candidate.model]
+        self._dialect = with_lessons(what.unit.dialects[what.candidate.model], lease.learned)
+        self._tried = [self._dialect]
+        self._unproven: tuple[Lesson, ...] = ()  # what the request at hand was changed by
         self.first_content_at: float | None = None
         self.empty_answer: Sequence[Part] | None = None
         self.usage: Usage | None = None
@@ -146,48 +161,57 @@ class AttemptRun:
             UpstreamFault: the attempt failed; see `health.verdict` for what follows.
             RequestRefused: the request cannot be put in this dialect at all.
         """
+        translated = self._translated()
+        while True:
+            try:
+                await self._ask(translated)
+            except UpstreamFault as fault:
+                self._learn(established(self._unproven, fault))
+                repaired = None if self._audience.shown else self._repaired(translated.chat, fault)
+                if repaired is None:
+                    raise
+                translated = repaired
+            else:
+                return self._learn(self._unproven)
+
+    def _translated(self) -> Translated:
+        try:
+            translated = translate(self._what.request, self._target())
+        except Untranslatable as refused:
+            raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, str(refused)) from None
+        self.notes = translated.notes
+        return translated
+
+    def _target(self) -> Target:
         candidate = self._what.candidate
-        target = Target(
+        return Target(
             provider=candidate.provider,
             model=candidate.model,
             dialect=self._dialect,
             session=self._what.session,
+            pdf_texts=self._what.pdf_texts,
         )
-        try:
-            translated = self._without_learned(translate(self._what.request, target))
-        except Untranslatable as refused:
-            raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, str(refused)) from None
-        self.notes = translated.notes
-        for _ in range(MOST_REPAIRS):
-            try:
-                return await self._ask(translated, target)
-            except UpstreamFault as fault:
-                repaired = self._repair(translated, fault)
-                if repaired is None or self._audience.shown:
-                    raise
-                translated = repaired
-        return await self._ask(translated, target)
 
-    def _without_learned(self, translated: Translated) -> Translated:
-        for parameter in self._lease.learned:
-            translated = without(translated, parameter) or translated
-        return translated
-
-    def _repair(self, translated: Translated, fault: UpstreamFault) -> Translated | None:
-        """The request without what the provider complained of, if that is ours to drop."""
-        if fault.kind is FaultKind.OUTPUT_OVERFLOW and fault.overflow is not None:
-            chat = lower_max_tokens(translated.chat, fault.overflow)
-            return None if chat is None else msgspec.structs.replace(translated, chat=chat)
-        if fault.kind is not FaultKind.UNSUPPORTED_PARAMETER or fault.parameter is None:
+    def _repaired(self, chat: ChatRequest, fault: UpstreamFault) -> Translated | None:
+        """The request without what the provider complained of, if that is ours to change."""
+        found = repair(fault, self._dialect, chat)
+        if found is None or found.dialect in self._tried or len(self._tried) > MOST_REPAIRS:
             return None
-        repaired = without(translated, fault.parameter)
-        if repaired is not None:
-            self._lease.learn(fault.parameter)
-        return repaired
+        self._tried.append(found.dialect)
+        self._dialect = found.dialect
+        self._unproven = together((*self._unproven, *found.lessons))
+        translated = self._translated()
+        return None if translated.chat == chat else translated
 
-    async def _ask(self, translated: Translated, target: Target) -> None:
+    def _learn(self, lessons: tuple[Lesson, ...]) -> None:
+        """Have what has proven true remembered for the next request."""
+        for lesson in lessons:
+            self._lease.learn(lesson)
+        self._unproven = tuple(lesson for lesson in self._unproven if lesson not in lessons)
+
+    async def _ask(self, translated: Translated) -> None:
         reader = Reader(
-            target=target,
+            target=self._target(),
             names=translated.names,
             show_thinking=translated.show_thinking,
             stop_sequences=translated.stop_sequences,
@@ -219,7 +243,7 @@ class AttemptRun:
         try:
             return reader.end()
         except UpstreamFault as fault:
-            if fault.kind is FaultKind.EMPTY:
+            if fault.kind is FaultKind.EMPTY and reader.finish_seen:
                 self.empty_answer = reader.concede()
             raise
 
@@ -264,6 +288,7 @@ class AttemptRun:
         if self.first_content_at is None and content_bearing(parts):
             self.first_content_at = trio.current_time()
             self._lease.first_content()
+            self._learn(self._unproven)
             watch.bound_by(self._what.whole)
         watch.suspend()
         await self._audience.hear(parts)

@@ -18,19 +18,23 @@ from msgspec import Struct
 from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
 from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
-from ccproxy_trio.attempt import FAIR_SHARE, AttemptRun, Bound, Try, Unit
+from ccproxy_trio.attempt import FAIR_SHARE, AttemptRun, Bound, Try, Unit, pdf_texts
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
+from ccproxy_trio.counting.sizes import Counting, Sizing
+from ccproxy_trio.documents.texts import Texts
 from ccproxy_trio.health.verdict import Next, Ruling, judge
-from ccproxy_trio.journal import Journal
+from ccproxy_trio.journal import Tally
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
-from ccproxy_trio.routing.telling import Told
+from ccproxy_trio.routing.telling import Told, kind_of, quoted
 from ccproxy_trio.routing.tiers import Candidate, candidates, tier_of
 from ccproxy_trio.settings.model import Settings, Tier
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.parts import Part
+from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.request import needs
+from ccproxy_trio.upstream.search import Search
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Message
 from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
@@ -45,8 +49,11 @@ class Services(Struct, frozen=True, kw_only=True):
     settings: Settings
     dispatcher: Dispatcher
     units: Mapping[str, Unit]
-    journal: Journal
+    journal: Tally
     mint: Callable[[], str]
+    counting: Counting
+    documents: Texts
+    search: Search | None = None  # None: nobody can be asked what the web has to say
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -58,7 +65,7 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     request: MessagesRequest
     request_id: str
-    prompt_tokens: int
+    size: Sizing
     session: str | None
     client_timeout: float | None
     patient: bool
@@ -73,7 +80,11 @@ class NothingLeft(Exception):
 
 
 class CutShort(Exception):
-    """An answer that the client had begun to read broke off. The text is for the client."""
+    """An answer that the client had begun to read broke off. `kind` (an error type) and text are for it."""
+
+    def __init__(self, text: str, *, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class ClientGone(Exception):
@@ -111,7 +122,7 @@ async def stream(ask: Ask, services: Services, *, started: Callable[[Opened], No
     except (NothingLeft, RequestRefused, CutShort) as error:
         if not audience.head_sent:
             raise
-        await _end_in_error(audience, str(error))
+        await _end_in_error(audience, error)
     except ClientGone:
         pass
     finally:
@@ -135,16 +146,20 @@ async def _with_pulse(exchange: "Exchange", audience: LiveStream) -> None:
         raise failure
 
 
-async def _end_in_error(audience: LiveStream, text: str) -> None:
+async def _end_in_error(audience: LiveStream, error: NothingLeft | RequestRefused | CutShort) -> None:
     # Never `overloaded_error`: Claude Code would stream three times more before it shows anything. Any other
     # kind makes it ask once without `stream`, and that answer carries the true status.
+    kind = error.told.kind if isinstance(error, NothingLeft) else error.kind
     with suppress(UpstreamFault):  # the client has stopped reading; there is nobody to tell
-        await audience.fail("api_error", text)
+        await audience.fail("api_error" if kind == "overloaded_error" else kind, str(error))
 
 
 def _emitter(ask: Ask, services: Services) -> Emitter:
     return Emitter(
-        message_id="msg_" + services.mint(), model=ask.request.model, input_tokens=ask.prompt_tokens
+        message_id="msg_" + services.mint(),
+        model=ask.request.model,
+        input_tokens=ask.size.prompt.tokens,
+        scale=ask.size.scale,
     )
 
 
@@ -171,6 +186,7 @@ class Exchange:
             model=ask.request.model,
             tier=self._tier,
             stream=ask.request.stream,
+            scale=ask.size.scale.factor,
         )
         self._empty_answer: Sequence[Part] | None = None
         self._is_answered = False
@@ -220,6 +236,7 @@ class Exchange:
         """Make one attempt; None when its answer reached its end."""
         candidate = step.candidate
         unit = self._services.units[candidate.provider]
+        texts = await pdf_texts(self._ask.request, self._dialect(candidate), self._services.documents)
         lease = await unit.actor.lease(candidate.model, forced=step.forced)
         if isinstance(lease, Refusal):
             # Nothing was sent: another request was quicker. The candidate is out for this round.
@@ -231,7 +248,7 @@ class Exchange:
                 ended_at=trio.current_time(),
             )
         with self.books.attempt(candidate) as book, lease:
-            run = AttemptRun(self._what(step, unit), lease=lease, audience=self._audience)
+            run = AttemptRun(self._what(step, unit, texts), lease=lease, audience=self._audience)
             fault = await self._outcome(run, unit, lease, book)
         return None if fault is None else await self._failed(step, run, fault)
 
@@ -283,7 +300,7 @@ class Exchange:
         if self._audience.shown:
             if self._conversation is not None:
                 self._services.dispatcher.broke_off(self._conversation, step.candidate.provider)
-            raise CutShort(f"The answer broke off: {step.candidate.provider} failed ({describe(fault)}).")
+            raise CutShort(_broken_off(step.candidate, fault), kind=kind_of(fault.kind))
         self._audience.forget()
         await self._services.units[step.candidate.provider].actor.settled()
         if fault.kind is FaultKind.EMPTY:
@@ -300,18 +317,20 @@ class Exchange:
             whole_provider=fault.whole_provider,
         )
 
-    def _what(self, step: Use, unit: Unit) -> Try:
+    def _what(self, step: Use, unit: Unit, texts: Mapping[str, PdfText]) -> Try:
         limit = unit.settings.total_timeout
         overtime_at = math.inf if limit is None else trio.current_time() + limit
         provider = Bound(overtime_at, FaultKind.OVERTIME)
         request = Bound(self._content_deadline, FaultKind.TOTAL_TIMEOUT)
+        sooner = min(request, provider, key=lambda bound: bound.at)
         return Try(
             request=self._ask.request,
+            pdf_texts=texts,
             unit=unit,
             candidate=step.candidate,
             session=self._ask.session,
-            until_content=min(request, provider, key=_instant),
-            whole=provider if self._ask.request.stream else min(request, provider, key=_instant),
+            until_content=sooner,
+            whole=provider if self._ask.request.stream else sooner,
             mint=self._services.mint,
         )
 
@@ -322,7 +341,7 @@ class Exchange:
             deadline=self._content_deadline,
             needs=needs(self._ask.request),
             conversation=self._conversation,
-            prompt_tokens=self._ask.prompt_tokens,
+            size=self._ask.size.prompt,
         )
 
     def ending(self, error: BaseException | None) -> Ending:
@@ -337,13 +356,21 @@ class Exchange:
             case RequestRefused():
                 return Ending(how="refused", status=error.status, error_type=error.kind, detail=error.message)
             case CutShort():
-                return Ending(how="midfail", status=200, error_type="api_error", detail=str(error))
+                return Ending(how="midfail", status=200, error_type=error.kind, detail=str(error))
             case trio.Cancelled() | ClientGone():
                 return Ending(how="cancelled", status=499)
             case BaseExceptionGroup() if error.split(trio.Cancelled)[1] is None:
                 return Ending(how="cancelled", status=499)
             case _:
                 return Ending(how="error", status=500, error_type="api_error")
+
+
+def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
+    """One sentence for the client whose answer ends here."""
+    if fault.kind is FaultKind.INTERNAL:
+        return "The answer broke off: a fault of this proxy, which its log tells more of."
+    said = quoted(fault.kind, fault.message, fault.status)
+    return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 
 
 def _content_within(ask: Ask, settings: Settings) -> float:
@@ -366,10 +393,6 @@ def _conversation(ask: Ask) -> str | None:
     messages = ask.request.messages
     last = hashlib.sha256(msgspec.json.encode(messages[-1])).hexdigest()
     return f"{ask.session} {len(messages)} {last}"
-
-
-def _instant(bound: Bound) -> float:
-    return bound.at
 
 
 def _after_attempt(query: Query, step: Use, attempt: Attempt) -> Query:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ccproxy_trio.actors.kit import ActorDown, Mailbox, Question, ReplySlot
 from ccproxy_trio.health.breaker import Breaker, Moved, Permit
 from ccproxy_trio.health.cooldown import EXCLUSION, CoolDowns
+from ccproxy_trio.health.lessons import Lesson, Notebook
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import EVERY_MODEL, Flag, Snapshot
 from ccproxy_trio.health.verdict import Ruling, Verdict
@@ -35,12 +36,12 @@ _PROBE_VERDICTS = {
 
 
 class Grant(Struct, frozen=True, kw_only=True):
-    """The right to make one attempt. `learned`: optional parameters this model is known to refuse."""
+    """The right to make one attempt. `learned`: what this model is known to refuse."""
 
     epoch: int
     model: str
     permit: Permit
-    learned: tuple[str, ...]
+    learned: tuple[Lesson, ...]
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -72,10 +73,10 @@ class Settle(Struct, frozen=True, kw_only=True):
 
 
 class Learn(Struct, frozen=True, kw_only=True):
-    """The model refuses an optional parameter."""
+    """The model took a request only with the lesson's switches."""
 
     grant: Grant
-    parameter: str
+    lesson: Lesson
 
 
 class ProbeEnded(Struct, frozen=True, kw_only=True):
@@ -129,6 +130,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     publish: Callable[[Snapshot], None]
     journal: Journal
     drain: Draining
+    notebook: Notebook
 
 
 class Incarnation:
@@ -139,7 +141,6 @@ class Incarnation:
         self._epoch = epoch
         self._breaker = Breaker(around.breaker, trial_timeout=around.trial_timeout, draw=around.draw)
         self._rests = CoolDowns(around.breaker)
-        self._learned: dict[str, tuple[str, ...]] = {}
         self._in_flight = 0
         self._flag: Flag | None = None
         self._last_success: float | None = None
@@ -163,8 +164,8 @@ class Incarnation:
                 self._first_content(grant, now)
             case Settle(grant=grant, ruling=ruling, fault=fault):
                 self._settle(grant, ruling, fault, now)
-            case Learn(grant=grant, parameter=parameter):
-                self._learn(grant, parameter)
+            case Learn(grant=grant, lesson=lesson):
+                self._learn(grant.model, lesson)
             case ProbeEnded(result=result):
                 self._probed(result, now)
             case Drain(slot=slot):
@@ -202,7 +203,7 @@ class Incarnation:
             epoch=self._epoch,
             model=message.model,
             permit=permit,
-            learned=self._learned.get(message.model, ()),
+            learned=self._around.notebook.of(message.model),
         )
         if message.slot.fill(grant):
             self._in_flight += 1
@@ -247,14 +248,14 @@ class Incarnation:
         cooled = None if fault.whole_provider or fault.kind is FaultKind.QUOTA else model
         self._around.journal(Cooling(provider=self._around.name, model=cooled, seconds=seconds))
 
-    def _learn(self, grant: Grant, parameter: str) -> None:
-        known = self._learned.get(grant.model, ())
-        if parameter in known:
-            return
-        self._learned[grant.model] = (*known, parameter)
-        self._around.journal(
-            ParameterLearned(provider=self._around.name, model=grant.model, parameter=parameter)
-        )
+    def _learn(self, model: str, lesson: Lesson) -> None:
+        new = self._around.notebook.learn(model, lesson)
+        if new is not None:
+            name = self._around.name
+            told = ParameterLearned(
+                provider=name, model=model, lesson=new.words, line=new.line, others=new.others
+            )
+            self._around.journal(told)
 
     def _probed(self, result: ProbeResult, now: float) -> None:
         verdict = _PROBE_VERDICTS.get(result.verdict)
@@ -308,7 +309,7 @@ class Incarnation:
             last_error=self._last_error,
             panic_at=breaker.panic_at,
             draining=self._around.drain.is_on,
-            learned=dict(self._learned),
+            learned=self._around.notebook.lessons,
         )
 
 
@@ -327,17 +328,17 @@ class Lease:
         self._settled = False
 
     @property
-    def learned(self) -> tuple[str, ...]:
-        """Optional parameters that this model is known to refuse."""
+    def learned(self) -> tuple[Lesson, ...]:
+        """What this model is known to refuse, later lessons overruling."""
         return self._grant.learned
 
     def first_content(self) -> None:
         """Say that the attempt has yielded content."""
         self._mailbox.post(FirstContent(grant=self._grant))
 
-    def learn(self, parameter: str) -> None:
-        """Say that the model refuses `parameter`."""
-        self._mailbox.post(Learn(grant=self._grant, parameter=parameter))
+    def learn(self, lesson: Lesson) -> None:
+        """Say what the model was found to refuse, and how it is asked instead."""
+        self._mailbox.post(Learn(grant=self._grant, lesson=lesson))
 
     def settle(self, ruling: Ruling, fault: UpstreamFault | None = None) -> None:
         """Say how the attempt ended. The first call counts."""

@@ -3,7 +3,7 @@
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from ccproxy_trio.logs.banner import Finding, banner, provenance, say
 from ccproxy_trio.logs.lines import marked, span
 from ccproxy_trio.settings.load import environment
 from ccproxy_trio.settings.model import ProviderSettings, Settings
-from ccproxy_trio.translate.dialect import reason
+from ccproxy_trio.translate.dialect import differences, reason, resolve
+from ccproxy_trio.translate.windows import SILENT, window_of
 from ccproxy_trio.upstream.client import Upstream
 
 PROBE_FAILED = 1
 PROBE_WITHIN = 10.0  # seconds
+Telling = Callable[[ProviderSettings], Iterator[str]]
 FAILED = (ProbeVerdict.FAIL, ProbeVerdict.AUTH)
 
 
@@ -35,7 +37,13 @@ FAILED = (ProbeVerdict.FAIL, ProbeVerdict.AUTH)
 @click.option(
     "--probe", is_flag=True, help="Ask each provider whether it is there and takes the key (costs no tokens)."
 )
-def check(config: Path | None, probe: bool) -> None:
+@click.option(
+    "--switches",
+    "shows_switches",
+    is_flag=True,
+    help="Show how each model is spoken to: what differs from an unknown server, as `options` would say it.",
+)
+def check(config: Path | None, probe: bool, shows_switches: bool) -> None:
     """Show the provider table, or everything that is wrong with the configuration.
 
     Exit status: 0 when all is well, 2 when the configuration has faults, 1 when a probe failed.
@@ -43,7 +51,8 @@ def check(config: Path | None, probe: bool) -> None:
     loaded = load(config)
     settings = loaded.settings
     results = trio.run(probe_all, settings) if probe else {}
-    findings = {each.name: finding(each, results.get(each.name)) for each in settings.enabled()}
+    telling = (dialects, windows, switches) if shows_switches else (dialects, windows)
+    findings = {each.name: finding(each, results.get(each.name), telling) for each in settings.enabled()}
     banner(settings, stream=sys.stdout, environ=environment(), findings=findings)
     say(provenance(loaded), stream=sys.stdout, environ=environment())
     _warn_of_open_bind(settings)
@@ -51,10 +60,10 @@ def check(config: Path | None, probe: bool) -> None:
         sys.exit(PROBE_FAILED)
 
 
-def finding(provider: ProviderSettings, result: ProbeResult | None) -> Finding:
-    """What the table says of a provider: how its probe ended, and which dialects were chosen for it."""
+def finding(provider: ProviderSettings, result: ProbeResult | None, telling: Sequence[Telling]) -> Finding:
+    """What the table says of a provider: how its probe ended, and what each of `telling` has to add."""
     mark, status = ("info", "not asked (--probe does)") if result is None else told(result)
-    return Finding(mark, status, tuple(dialects(provider)))
+    return Finding(mark, status, tuple(line for tell in telling for line in tell(provider)))
 
 
 def told(result: ProbeResult) -> tuple[str, str]:
@@ -78,13 +87,43 @@ def told(result: ProbeResult) -> tuple[str, str]:
 
 def dialects(provider: ProviderSettings) -> Iterator[str]:
     """Which profile each model is spoken to with, and why: one line where all models agree."""
-    models = provider.all_models()
-    reasons = {model: reason(provider, model) for model in models}
-    if len(set(reasons.values())) == 1:
-        yield next(iter(reasons.values()))
+    return _by_model({model: reason(provider, model) for model in provider.all_models()})
+
+
+def windows(provider: ProviderSettings) -> Iterator[str]:
+    """Each model's context window, and who says so: one line where all models agree."""
+    return _by_model({model: _window(provider, model) for model in provider.all_models()})
+
+
+def switches(provider: ProviderSettings) -> Iterator[str]:
+    """The switches that make a model's dialect: one line where all models agree."""
+    return _by_model({model: _switches(provider, model) for model in provider.all_models()})
+
+
+def _switches(provider: ProviderSettings, model: str) -> str:
+    return f"switches: {', '.join(differences(resolve(provider, model))) or 'those of an unknown server'}"
+
+
+def _window(provider: ProviderSettings, model: str) -> str:
+    dialect = resolve(provider, model)
+    window = window_of(provider, model, dialect)
+    if window is not None:
+        source = "built in" if window.source == "known" else window.source
+        return f"context window: {window.tokens:,} tokens ({source})"
+    if dialect.profile not in SILENT:
+        return "context window: not known; the provider says when a prompt is too long"
+    return (
+        "context window: not known, and this provider cuts what is too long without a word; set "
+        "context_window to what it was started with"
+    )
+
+
+def _by_model(told: Mapping[str, str]) -> Iterator[str]:
+    if len(set(told.values())) == 1:
+        yield next(iter(told.values()))
         return
-    for model, why in reasons.items():
-        yield f"{model}: {why}"
+    for model, text in told.items():
+        yield f"{model}: {text}"
 
 
 async def probe_all(settings: Settings) -> Mapping[str, ProbeResult]:

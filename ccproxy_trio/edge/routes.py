@@ -1,9 +1,9 @@
 """The endpoints: decode the request, run the exchange, shape the response."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 import trio
@@ -18,16 +18,28 @@ from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
 from ccproxy_trio.exchange import Ask, NothingLeft, Services, answer, stream
 from ccproxy_trio.routing.telling import Told
+from ccproxy_trio.routing.tiers import tier_of
+from ccproxy_trio.settings.model import Tier
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
-from ccproxy_trio.translate.local import LocalAnswer, local_answer
+from ccproxy_trio.translate.grammar import Grammar
+from ccproxy_trio.translate.local import LocalAnswer, local_answer, not_found, search_question
 from ccproxy_trio.translate.tokens import count_request
 from ccproxy_trio.version import __version__
-from ccproxy_trio.wire.anthropic import MessagesRequest, decode_count, decode_request
+from ccproxy_trio.websearch import Enquiry, answer_search, stream_search
+from ccproxy_trio.wire.anthropic import CountRequest, MessagesRequest, decode_count, decode_request
 from ccproxy_trio.wire.events import encode_frames, encode_message
 from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.search import SearchQuestion
 
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+
+
+class Play(Protocol):
+    """What writes a stream. `started` is called when there is something to answer 200 for."""
+
+    async def __call__(self, *, started: Callable[[Opened], None]) -> None:
+        """Write the stream to its end."""
 
 
 class Desk:
@@ -44,32 +56,72 @@ class Desk:
 
     async def messages(self) -> Response:
         """`POST /v1/messages`."""
-        asked = decode_request(await _json_body())
+        body = await _json_body()
+        asked = decode_request(body)
         if (local := local_answer(asked)) is not None:
             return self._local(asked, local)
-        ask = self._ask(asked)
+        if (question := search_question(asked)) is not None:
+            return await self._search(asked, question)
+        ask = await self._ask(asked, len(body))
         if not asked.stream:
             with self._admitted():
                 return _json(encode_message(await answer(ask, self._services)))
         house_request = cast("HouseRequest", request)
-        opened: Opened = await house_request.nursery.start(partial(self._stream, ask))
+        play = partial(stream, ask, self._services)
+        return self._frames(await house_request.nursery.start(partial(self._stream, play, ask.request_id)))
+
+    def _frames(self, opened: Opened) -> Response:
+        """A stream that has begun."""
         ping_after = self._services.settings.keepalive_interval
         return Response(FrameBody(opened, ping_after=ping_after), headers=_STREAM_HEADERS)
 
     def _local(self, asked: MessagesRequest, local: LocalAnswer) -> Response:
         """An answer that needs no provider, in the form asked for."""
-        emitter = Emitter(
-            message_id="msg_" + self._services.mint(), model=asked.model, input_tokens=count_request(asked)
-        )
+        emitter = self._emitter(asked)
         events = emitter.answer(local.content, stop_reason=local.stop_reason)
+        Grammar().check(events)
         if asked.stream:
             return Response(encode_frames(events), headers=_STREAM_HEADERS)
         return _json(encode_message(fold(events)))
 
+    async def _search(self, asked: MessagesRequest, question: SearchQuestion) -> Response:
+        """A web search: by the backend if there is one, else told to be unavailable."""
+        backend, settings = self._services.search, self._services.settings.web_search
+        if backend is None or settings is None:
+            return self._local(asked, not_found(question, "unavailable"))
+        enquiry = Enquiry(
+            question=question,
+            backend=backend,
+            within=settings.timeout,
+            at_most=settings.max_results,
+            request_id=g.request_id,
+            journal=self._services.journal,
+        )
+        if not asked.stream:
+            with self._admitted():
+                return _json(encode_message(await answer_search(enquiry, self._emitter(asked))))
+        play = partial(stream_search, enquiry, self._emitter(asked))
+        house_request = cast("HouseRequest", request)
+        return self._frames(await house_request.nursery.start(partial(self._stream, play, g.request_id)))
+
+    def _emitter(self, asked: MessagesRequest) -> Emitter:
+        return Emitter(
+            message_id="msg_" + self._services.mint(),
+            model=asked.model,
+            input_tokens=count_request(asked),
+            scale=self._services.counting.scale(self._tier(asked), _betas()),
+        )
+
     async def count_tokens(self) -> Response:
         """`POST /v1/messages/count_tokens`: answered here, whatever the providers do."""
-        counted = count_request(decode_count(await _json_body()))
-        return _json(msgspec.json.encode({"input_tokens": counted}))
+        body = await _json_body()
+        asked = decode_count(body)
+        counting, tier = self._services.counting, self._tier(asked)
+        count = await counting.count(asked, tier, body_bytes=len(body))
+        return _json(msgspec.json.encode({"input_tokens": counting.scale(tier, _betas()).tokens(count)}))
+
+    def _tier(self, asked: CountRequest) -> Tier:
+        return tier_of(asked.model, self._services.settings.default_tier)
 
     async def models(self) -> Response:
         """`GET /v1/models`."""
@@ -87,7 +139,7 @@ class Desk:
     async def health(self) -> Response:
         """`GET /health`: the documented body, in detail only for those who may see it."""
         view = await self._services.dispatcher.describe()
-        report = shown.health(self._services.settings, view)
+        report = shown.health(self._services.settings, view, mishaps=self._services.journal)
         if not self._guard.trusts(g.caller):
             return _json(msgspec.json.encode({"status": report.status}))
         return _json(msgspec.json.encode(report))
@@ -102,21 +154,23 @@ class Desk:
             return _json(b'{"status":"ready"}')
         return _json(b'{"status":"no usable provider"}', status=503)
 
-    def _ask(self, asked: MessagesRequest) -> Ask:
+    async def _ask(self, asked: MessagesRequest, body_bytes: int) -> Ask:
         headers = g.caller.headers
         return Ask(
             request=asked,
             request_id=g.request_id,
-            prompt_tokens=count_request(asked),
+            size=await self._services.counting.size(
+                asked, self._tier(asked), body_bytes=body_bytes, betas=_betas()
+            ),
             session=headers.get("x-claude-code-session-id"),
             client_timeout=_seconds(headers.get("x-stainless-timeout")),
             patient=asked.thinking is not None or headers.get("user-agent", "").startswith("claude-cli"),
         )
 
     async def _stream(
-        self, ask: Ask, task_status: trio.TaskStatus[Opened] = trio.TASK_STATUS_IGNORED
+        self, play: Play, request_id: str, task_status: trio.TaskStatus[Opened] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Run a streaming exchange. A bug in it must end its own stream, and nothing else."""
+        """Run what writes a stream. A bug in it must end its own stream, and nothing else."""
         is_open = False
 
         def started(opened: Opened) -> None:
@@ -126,11 +180,11 @@ class Desk:
 
         try:
             with self._admitted():
-                await stream(ask, self._services, started=started)
+                await play(started=started)
         except (NothingLeft, RequestRefused):
             raise  # only before the stream is open
         except Exception as error:  # the edge's last resort
-            self._services.journal(bug(error, request_id=ask.request_id))
+            self._services.journal(bug(error, request_id=request_id))
             if not is_open:
                 raise NothingLeft(OUR_FAULT) from error
 
@@ -163,6 +217,11 @@ async def _json_body() -> bytes:
         raise RequestRefused("The content type must be application/json.", status=415)
     body = await request.get_data(cache=False, as_text=False)
     return cast("bytes", body)
+
+
+def _betas() -> str:
+    """The betas that the client asks for, as in the header."""
+    return cast("str", g.caller.headers.get("anthropic-beta", ""))
 
 
 def _json(body: bytes, *, status: int = 200) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from ccproxy_trio.health.breaker import State
+from ccproxy_trio.health.lessons import Lesson
 from ccproxy_trio.health.verdict import Flag
 from ccproxy_trio.wire.faults import FaultKind
 
@@ -39,4 +40,4 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     last_error: FaultKind | None
     panic_at: float  # no forced attempt before this
     draining: bool
-    learned: Mapping[str, tuple[str, ...]]  # model -> optional parameters that it refused
+    learned: Mapping[str, tuple[Lesson, ...]]  # model -> what its refusals taught

@@ -36,12 +36,28 @@ class Attempt(Struct, frozen=True, kw_only=True):
     round: int = 0
 
 
+class Size(Struct, frozen=True, kw_only=True):
+    """How long a prompt is, in tokens. `tokens` is an estimate by bytes, 0 if there is none.
+
+    `exact` holds what the candidates themselves will count, where that was worth counting. `media` is how
+    much of all these numbers is a guess at what images and documents weigh.
+    """
+
+    tokens: int = 0
+    media: int = 0
+    exact: Mapping[Candidate, int] = {}
+
+    def at(self, candidate: Candidate) -> int:
+        """The best figure there is for this candidate."""
+        return self.exact.get(candidate, self.tokens)
+
+
 class Query(Struct, frozen=True, kw_only=True):
     """A request's whole situation.
 
     `model` is the name the client asked for. `turn` is drawn once a request: the ring's cursor
     (`round_robin`) or a seed (`random`). `patient_until` is None until a `Wait` named it. `deadline` bounds
-    everything. `prompt_tokens` is our own estimate, 0 if there is none. `conversation` is a digest of it;
+    everything. `conversation` is a digest of it;
     `avoid`, filled in by the dispatcher, the providers that broke it off a moment ago: they are asked last.
     """
 
@@ -53,7 +69,7 @@ class Query(Struct, frozen=True, kw_only=True):
     patient_until: float | None = None
     deadline: float = math.inf
     needs: frozenset[str] = frozenset()
-    prompt_tokens: int = 0
+    size: Size = Size()
     conversation: str | None = None
     avoid: frozenset[str] = frozenset()
 
@@ -61,12 +77,14 @@ class Query(Struct, frozen=True, kw_only=True):
 class Rules(Struct, frozen=True, kw_only=True):
     """The settings that routing depends on. Times in seconds.
 
-    `windows` holds the context windows that are known, in tokens; `blind` the candidates without vision.
+    `windows` holds the context windows that are known, in tokens; `silent` the candidates that cut a prompt
+    that is too long instead of refusing it; `blind` those without vision.
     """
 
     priorities: Mapping[str, int]
     max_retries: Mapping[str, int]
     windows: Mapping[Candidate, int] = {}
+    silent: frozenset[Candidate] = frozenset()
     blind: frozenset[Candidate] = frozenset()
     strategy: Strategy = "priority"
     max_attempts: int = 6
@@ -77,20 +95,31 @@ class Rules(Struct, frozen=True, kw_only=True):
     failover_on_400: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, *, blind: frozenset[Candidate] = frozenset()) -> Self:
-        """The rules of a configuration. `blind` comes from the dialects, which routing does not know."""
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        blind: frozenset[Candidate] = frozenset(),
+        silent: frozenset[Candidate] = frozenset(),
+        windows: Mapping[Candidate, int] | None = None,
+    ) -> Self:
+        """The rules of a configuration.
+
+        `blind`, `silent` and `windows` come from what is known of models, which routing does not know.
+        Without `windows`: those that the configuration itself names.
+        """
         providers = settings.enabled()
-        tiers: tuple[Tier, ...] = ("big", "middle", "small")
-        models = {
-            Candidate(provider.name, model): provider.window(model)
+        configured = {
+            Candidate(provider.name, model): window
             for provider in providers
-            for tier in tiers
-            for model in provider.models_of(tier)
+            for model in provider.all_models()
+            if (window := provider.window(model)) is not None
         }
         return cls(
             priorities={provider.name: provider.priority for provider in providers},
             max_retries={provider.name: provider.max_retries for provider in providers},
-            windows={candidate: window for candidate, window in models.items() if window is not None},
+            windows=configured if windows is None else windows,
+            silent=silent,
             blind=blind,
             strategy=settings.fallback_strategy,
             max_attempts=settings.max_attempts,

@@ -96,6 +96,29 @@ _FLAGGED: dict[Flag, _Phrase] = {
     Flag.MISCONFIGURED: _PHRASES[FaultKind.MISCONFIGURED],
     Flag.TLS: _PHRASES[FaultKind.TLS],
 }
+_KINDS: dict[Trouble, str] = {
+    Trouble.LIMITED: "rate_limit_error",
+    Trouble.TIMED_OUT: "timeout_error",
+    Trouble.MODEL: "not_found_error",
+    Trouble.QUOTA: "billing_error",
+}
+# The others' messages are ours.
+_IN_THEIR_WORDS = frozenset(
+    {
+        FaultKind.SERVER_ERROR,
+        FaultKind.OVERLOADED,
+        FaultKind.RATE_LIMITED,
+        FaultKind.QUOTA,
+        FaultKind.MODEL_ACCESS,
+        FaultKind.MODEL_NOT_FOUND,
+        FaultKind.MISCONFIGURED,
+        FaultKind.REQUEST_TIMEOUT,
+        FaultKind.CONFLICT,
+        FaultKind.UPSTREAM_ERROR,
+    }
+)
+_MOST_QUOTED = 300  # characters of one provider
+_MOST_BYTES = 2000  # of a sentence
 _BAD_REQUESTS = frozenset({FaultKind.BAD_REQUEST, FaultKind.CONTENT_POLICY, FaultKind.UNSUPPORTED_PARAMETER})
 _TOO_LONG = frozenset({FaultKind.CONTEXT_OVERFLOW, FaultKind.OUTPUT_OVERFLOW})
 
@@ -109,6 +132,17 @@ class _Finding(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.provider} {self.text}"
+
+
+def kind_of(fault: FaultKind) -> str:
+    """Anthropic's error type for one fault, where there is no status to go with it: inside a stream.
+
+    Overload, keys and configuration are `api_error`: Claude Code has its own ideas about the first, and about
+    the others it would tell people to log in.
+    """
+    if fault in _BAD_REQUESTS or fault in _TOO_LONG:
+        return "invalid_request_error"
+    return _KINDS.get(_PHRASES[fault].trouble, "api_error")
 
 
 def tell(
@@ -135,7 +169,7 @@ def tell(
         dict.fromkeys(c.provider for c in candidates), key=lambda n: rules.priorities.get(n, 1)
     )
     findings = [_finding(name, query, candidates, view, now) for name in providers]
-    message = "No provider could answer: " + ", ".join(map(str, findings)) + "."
+    message = _cut("No provider could answer: " + ", ".join(map(str, findings)) + ".")
     troubles = {finding.trouble for finding in findings}
     return _status(troubles, message, _retry_after(query, candidates, view, now), rules)
 
@@ -153,8 +187,8 @@ def _clients_fault(query: Query, candidates: Sequence[Candidate], rules: Rules) 
     if bad is not None:
         return _bad_request(bad)
     if not any(fits(candidate, query, rules) for candidate in candidates):
-        largest = max(rules.windows.get(candidate, 0) for candidate in candidates)
-        return _told_400(overflow_text(query.prompt_tokens, largest))
+        largest = max(candidates, key=lambda candidate: rules.windows.get(candidate, 0))
+        return _told_400(overflow_text(query.size.at(largest), rules.windows.get(largest, 0)))
     return None
 
 
@@ -183,7 +217,7 @@ def overflow_text(prompt: int, limit: int) -> str:
 def _too_long(attempt: Attempt, query: Query, rules: Rules) -> Told:
     overflow = attempt.overflow or Overflow()
     limit = _limit(attempt, rules)
-    prompt = overflow.prompt or query.prompt_tokens
+    prompt = overflow.prompt or query.size.at(attempt.candidate)
     if attempt.kind is FaultKind.CONTEXT_OVERFLOW:
         return _told_400(overflow_text(prompt, limit))
     if not (limit and prompt and overflow.completion):
@@ -237,7 +271,22 @@ def _met(attempt: Attempt, snapshot: Snapshot | None, now: float) -> _Finding:
     rests = -math.inf if snapshot is None else rests_until(snapshot, model)
     if phrase.trouble in (Trouble.LIMITED, Trouble.OVERLOADED) and rests > now:
         text += f" (retry in {math.ceil(rests - now)} s)"
-    return _Finding(provider, phrase.trouble, text)
+    return _Finding(provider, phrase.trouble, text + quoted(attempt.kind, attempt.message, attempt.status))
+
+
+def _cut(text: str) -> str:
+    whole = text.encode()
+    return text if len(whole) <= _MOST_BYTES else whole[:_MOST_BYTES].decode("utf-8", "ignore") + "…"
+
+
+def quoted(kind: FaultKind | None, words: str, status: int | None) -> str:
+    """The provider's own (sanitised) words as the end of a phrase, where there are any that help.
+
+    Not about keys: Claude Code takes some wordings for a trouble of its own and tells people to log in.
+    """
+    if kind not in _IN_THEIR_WORDS or words in ("", f"HTTP {status}"):
+        return ""
+    return f', saying "{words if len(words) <= _MOST_QUOTED else words[:_MOST_QUOTED] + "…"}"'
 
 
 def _unasked(snapshot: Snapshot, models: Sequence[str], now: float) -> _Finding:

@@ -59,6 +59,25 @@ BaseUrl = Annotated[
         },
     ),
 ]
+SearchUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s/?#]+[^\s?#]*$",
+        extra={
+            "says": "should be the address of a SearXNG instance, like http://127.0.0.1:8888, without "
+            "spaces and without anything from a `?` or `#` on."
+        },
+    ),
+]
+SearchWord = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=60,
+        pattern=r"^[^\x00-\x1f\x7f,]+$",
+        extra={"says": "should be one word of SearXNG's, such as general or en-GB, without commas."},
+    ),
+]
 ApiVersion = Annotated[
     str,
     Meta(
@@ -114,7 +133,10 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     efforts: tuple[Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"], ...] | UnsetType = (
         UNSET
     )
+    reasoning_with_tools: bool | UnsetType = UNSET
+    qwen_template: bool | UnsetType = UNSET
     replay: Literal["none", "reasoning_content", "reasoning_details", "gemini_extra"] | UnsetType = UNSET
+    empty_reasoning: str | UnsetType = UNSET
     tool_media: Literal["user", "tool"] | UnsetType = UNSET
     schema: Literal["json", "gemini", "openai"] | UnsetType = UNSET
     tool_id: Literal["plain40", "mistral9"] | UnsetType = UNSET
@@ -124,14 +146,20 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     parallel: bool | UnsetType = UNSET
     stream_usage: bool | UnsetType = UNSET
     json_schema: bool | UnsetType = UNSET
+    json_object: bool | UnsetType = UNSET
     strict: bool | UnsetType = UNSET
     tool_choice: bool | UnsetType = UNSET
+    auto_choice: bool | UnsetType = UNSET
     cache: Literal["none", "cache_control", "openai_breakpoint"] | UnsetType = UNSET
     prompt_cache_key: bool | UnsetType = UNSET
     user_field: Literal["none", "safety_identifier", "user"] | UnsetType = UNSET
     merge_users: bool | UnsetType = UNSET
+    leading_user: bool | UnsetType = UNSET
+    prefill: Literal["none", "prefix", "continue"] | UnsetType = UNSET
+    service_tier: bool | UnsetType = UNSET
     vision: bool | UnsetType = UNSET
     files: bool | UnsetType = UNSET
+    file_urls: bool | UnsetType = UNSET
     null_content: bool | UnsetType = UNSET
     think_tags: bool | UnsetType = UNSET
     streaming: bool | UnsetType = UNSET
@@ -212,6 +240,17 @@ class RetryBudget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ttl: Seconds = 10.0
 
 
+class WebSearch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`web_search`: who answers Claude Code's web searches."""
+
+    searxng: SearchUrl  # as loaded: without a slash at its end
+    timeout: Annotated[float, Meta(gt=0, le=120, extra={"unit": "seconds"})] = 10.0  # for the whole search
+    max_results: Annotated[int, Meta(ge=1, le=50)] = 8
+    categories: tuple[SearchWord, ...] = ()  # none: the instance's own choice, as for the next two
+    language: SearchWord | None = None
+    safesearch: Annotated[int, Meta(ge=0, le=2)] | None = None
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. The first four are the shared format's, by name, default and meaning."""
 
@@ -239,6 +278,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     allowed_hosts: tuple[Name, ...] = ()  # beside loopback names and the address bound
     allowed_origins: tuple[Name, ...] = ()
     failover_on_400: bool = False
+    # A number: the window that Claude Code was told by CLAUDE_CODE_AUTO_COMPACT_WINDOW.
+    scale_usage_to_window: bool | Positive = False
+    web_search: WebSearch | None = None  # None: web searches are told to be unavailable
     schema_: str | UnsetType = msgspec.field(default=UNSET, name="$schema")  # for editors; ignored
 
     def enabled(self) -> tuple[ProviderSettings, ...]:

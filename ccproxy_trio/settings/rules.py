@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from ccproxy_trio.settings.fault import Path, listed
 from ccproxy_trio.settings.hosts import is_loopback
-from ccproxy_trio.settings.model import TIERS, BreakerSettings, ProviderSettings, Settings
+from ccproxy_trio.settings.model import TIERS, BreakerSettings, ProviderSettings, Settings, WebSearch
 
 UNKNOWN_URL = "https://variable-not-set.invalid"  # stands in for a disabled provider's address
 Tree = Mapping[str, Any]  # an object of the file: checked values by key
@@ -69,6 +69,22 @@ def breaker_rules(breaker: Tree) -> Iterator[Finding]:
             yield Finding((longest,), f"is less than `{first}`, which is {least:g} seconds.")
 
 
+def search_rules(search: Tree) -> Iterator[Finding]:
+    """Where the searches go."""
+    if "searxng" not in search:
+        return
+    url = _split(search["searxng"])
+    if url is None:
+        yield Finding(("searxng",), "is not an address; look at its host and port.")
+    elif url.username is not None:
+        yield Finding(("searxng",), "has a user name or password in it, which is not sent; remove it.")
+    elif url.path.rstrip("/").endswith("/search"):
+        yield Finding(("searxng",), "goes too far: end it before `/search`; the rest is added.")
+    elif url.scheme == "http" and not _is_near(url.hostname or ""):
+        message = "is http, not https: what is searched for travels readable for everybody on the way."
+        yield Finding(("searxng",), message, fatal=False)
+
+
 def file_rules(settings: Tree) -> Iterator[Finding]:
     """Names that differ, somebody enabled, and every tier served."""
     providers: Sequence[object] = settings.get("providers", ())
@@ -85,6 +101,7 @@ RULES: Mapping[type, Callable[[Tree], Iterator[Finding]]] = {
     Settings: file_rules,
     ProviderSettings: provider_rules,
     BreakerSettings: breaker_rules,
+    WebSearch: search_rules,
 }
 
 

@@ -78,7 +78,10 @@ def _settled(settings: Settings) -> Settings:
     providers = tuple(
         structs.replace(provider, base_url=provider.base_url.rstrip("/")) for provider in settings.providers
     )
-    return structs.replace(settings, circuit_breaker=bounded, providers=providers)
+    search = settings.web_search
+    if search is not None:
+        search = structs.replace(search, searxng=search.searxng.rstrip("/"))
+    return structs.replace(settings, circuit_breaker=bounded, providers=providers, web_search=search)
 
 
 class _Bad:

@@ -19,6 +19,7 @@ from ccproxy_trio.settings.model import (
     ProviderSettings,
     RetryBudget,
     Settings,
+    WebSearch,
 )
 from ccproxy_trio.settings.source import Json
 
@@ -79,6 +80,7 @@ _HOMES: tuple[tuple[type[Struct], str], ...] = (
     (BreakerSettings, "in `circuit_breaker`"),
     (DialectOptions, "in a provider's `options`"),
     (RetryBudget, "in `retry_budget`"),
+    (WebSearch, "in `web_search`"),
     (Models, "in a provider's `models`"),
 )
 _LITERAL = re.compile(r"true|false|-?[0-9]+(?:\.[0-9]+)?")

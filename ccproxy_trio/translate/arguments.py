@@ -9,11 +9,20 @@ _RAW_KEPT = 2048  # characters of arguments that do not parse
 
 _encoder = msgspec.json.Encoder()
 _syntax = msgspec.json.Decoder(Raw)
+_text = msgspec.json.Decoder(str)
 
 
 def is_json(text: str) -> bool:
     """Whether `text` is one JSON value."""
     return _parse(text) is not None
+
+
+def json_text(arguments: Raw) -> str:
+    """The JSON text in an `arguments` member: what its string holds; "" for null; other values themselves."""
+    text = bytes(arguments)
+    if text.startswith(b'"'):
+        return _text.decode(text)
+    return "" if text == b"null" else text.decode()
 
 
 def as_object(text: str) -> Raw:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, assert_never
 import msgspec
 from msgspec import Raw, Struct
 
-from ccproxy_trio.translate import media
+from ccproxy_trio.translate import media, pdf
 from ccproxy_trio.translate.context import Context
 from ccproxy_trio.translate.raw import compact, plain
 from ccproxy_trio.translate.system import unknown_text
@@ -21,6 +21,7 @@ from ccproxy_trio.wire.blocks import (
     DocumentBlock,
     FallbackBlock,
     ImageBlock,
+    McpResultBlock,
     McpToolListingBlock,
     McpToolUseBlock,
     RedactedThinkingBlock,
@@ -35,16 +36,19 @@ from ccproxy_trio.wire.blocks import (
     ToolResultBlock,
     ToolUseBlock,
     UnknownBlock,
+    UrlSource,
     UserBlock,
 )
 from ccproxy_trio.wire.faults import RequestRefused
 from ccproxy_trio.wire.openai import CacheBreakpoint, CacheMark, FilePart, ImagePart, Part, TextPart
+from ccproxy_trio.wire.tools import ToolAdditionBlock, ToolRemovalBlock
 
 Piece = str | ImagePart | FilePart  # what a block becomes before it is known where it will stand
 _Part = TypeVar("_Part", bound=TextPart | ImagePart | FilePart)
 
 SEE_NEXT = "[see attached media in the next message]"
 FAILED = "[tool error] "
+_LEFT_OUT = "a document was left out: this provider cannot read it"
 
 
 class Result(Struct, frozen=True):
@@ -87,12 +91,14 @@ def user_parts(block: UserBlock, where: str, context: Context) -> list[Part]:
             raise RequestRefused(f"{where}.type: container_upload needs Anthropic's code execution")
         case CompactionBlock():
             pieces = [_compaction_text(block, where)]
+        case ToolAdditionBlock() | ToolRemovalBlock():
+            pieces = []  # `tools.offered` has followed it
         case _:
             pieces = list(_pieces(block, where, context))
     parts: list[Part] = [
         TextPart(text=piece) if isinstance(piece, str) else piece for piece in pieces if piece
     ]
-    if parts and not isinstance(block, CompactionBlock | UnknownBlock):
+    if parts and not isinstance(block, UnknownBlock | ToolAdditionBlock | ToolRemovalBlock):
         parts[-1] = marked(parts[-1], block.cache_control, context)
     return parts
 
@@ -132,6 +138,8 @@ def assistant_text(block: AssistantBlock, where: str, context: Context) -> str:
             return f"[used {name}: {compact(value, where)}]"
         case McpToolUseBlock(name=name, server_name=server, input=value):
             return f"[used {name} of {server}: {compact(value, where)}]"
+        case McpResultBlock(content=content, is_error=True):
+            return FAILED + _gist(plain(content, where))
         case ServerResultBlock(content=content):
             return _gist(plain(content, where))
         case CompactionBlock():
@@ -139,7 +147,9 @@ def assistant_text(block: AssistantBlock, where: str, context: Context) -> str:
         case ImageBlock():
             return "[image]"  # an assistant's message takes text only
         case DocumentBlock():
-            return media.absent_document(block)
+            return _document_in_words(block, where, context)
+        case ContainerUploadBlock(file_id=file_id):
+            return f"[file {file_id}: made by Anthropic's code execution, not available here]"
         case UnknownBlock():
             return unknown_text(block, where, context)
         case (
@@ -148,6 +158,8 @@ def assistant_text(block: AssistantBlock, where: str, context: Context) -> str:
             | RedactedThinkingBlock()
             | McpToolListingBlock()
             | FallbackBlock()
+            | ToolAdditionBlock()
+            | ToolRemovalBlock()
         ):
             return ""
         case _:
@@ -178,9 +190,9 @@ def _pieces(block: ResultItem, where: str, context: Context) -> Iterable[Piece]:
         case SearchResultBlock(source=source, title=title, content=content):
             return ["\n".join((title, source, *(item.text for item in content)))]
         case ToolReferenceBlock(tool_name=name):
-            return [f"[tool now available: {name}]"]
+            return [f"[tool now available: {context.names.of(name)}]"]
         case BrowserStateBlock():
-            return [msgspec.json.encode(block).decode()]
+            return [compact(Raw(msgspec.json.encode(block)), where)]
         case UnknownBlock():
             return [unknown_text(block, where, context)]
         case _:
@@ -189,7 +201,12 @@ def _pieces(block: ResultItem, where: str, context: Context) -> Iterable[Piece]:
 
 def _image(block: ImageBlock, where: str, context: Context) -> Piece:
     piece = media.image_part(block, where)
-    return piece if context.dialect.vision else media.unseen(block)
+    if not context.dialect.vision:
+        context.note("an image was left out: this model cannot see images")
+        return media.unseen(block)
+    if isinstance(piece, str):
+        context.note("an image was left out: only Anthropic has the file")
+    return piece
 
 
 def _document(block: DocumentBlock, where: str, context: Context) -> list[Piece]:
@@ -206,14 +223,38 @@ def _document(block: DocumentBlock, where: str, context: Context) -> list[Piece]
             return [head, *inside] if head else inside
         case Base64Source() as source:
             piece = media.pdf_part(block, source, where)
-            if context.dialect.files:
-                return [piece]
-    context.note("a document was left out: this provider cannot read it")
+            return _file(block, piece) if context.dialect.files else [_pdf_in_words(block, source, context)]
+        case UrlSource(url=url) if context.dialect.files and context.dialect.file_urls:
+            return _file(block, media.pdf_link(block, url, where))
+    context.note(_LEFT_OUT)
     return [media.absent_document(block)]
 
 
+def _document_in_words(block: DocumentBlock, where: str, context: Context) -> str:
+    if not isinstance(block.source, TextSource | ContentSource):
+        return media.absent_document(block)
+    pieces = _document(block, where, context)
+    return "\n\n".join(piece if isinstance(piece, str) else "[image]" for piece in pieces)
+
+
+def _file(block: DocumentBlock, piece: FilePart) -> list[Piece]:
+    """A file, after the words that go with it: a part has room for the title alone."""
+    return [media.document_text(block, ""), piece] if block.context else [piece]
+
+
+def _pdf_in_words(block: DocumentBlock, source: Base64Source, context: Context) -> str:
+    text = context.pdf_texts.get(source.data)
+    if text is None:
+        context.note(_LEFT_OUT)
+        return media.absent_document(block)
+    if pdf.has_text(text):
+        return media.document_text(block, pdf.in_words(text))
+    context.note(pdf.left_out(text))
+    return media.absent_document(block, pdf.without_text(text))
+
+
 def _compaction_text(block: CompactionBlock, where: str) -> str:
-    if block.content is None and block.encrypted_content is not None:
+    if not block.content and block.encrypted_content:
         raise RequestRefused(f"{where}.encrypted_content: only Anthropic can read this summary")
     return block.content or ""
 
@@ -229,6 +270,6 @@ def _gist(value: Any, depth: int = 8) -> str:
         return "\n".join(line for line in (_gist(item, depth - 1) for item in value) if line)
     if not isinstance(value, dict) or not depth:
         return ""
-    own = [str(value[name]) for name in _TELLING if value.get(name)]
+    own = [value[name] for name in _TELLING if isinstance(value.get(name), str) and value[name]]
     inside = [_gist(value[name], depth - 1) for name in ("content", "tool_references") if name in value]
     return "\n".join(line for line in (*own, *inside) if line)

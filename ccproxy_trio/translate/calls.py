@@ -10,15 +10,14 @@ alternate are put in order without loss.
 
 from collections.abc import Callable, Mapping
 
-import msgspec
 from msgspec import Raw
 
-from ccproxy_trio.translate.arguments import as_object, is_json
+from ccproxy_trio.translate.arguments import as_object, is_json, json_text
 from ccproxy_trio.translate.parts import Part, ToolArguments, ToolEnd, ToolStart
-from ccproxy_trio.wire.chunks import CallPiece, Loose, present
+from ccproxy_trio.wire.chunks import CallPiece, FunctionPiece, present
 
-_encoder = msgspec.json.Encoder()
 _ENDS = ("}", "]", '"')
+_NO_FUNCTION = FunctionPiece()
 
 
 class _Call:
@@ -52,14 +51,20 @@ class _Call:
             return False
         return is_json("".join(self.arguments))
 
+    def has_another_id_than(self, piece: CallPiece) -> bool:
+        """Whether both bear an id and not the same."""
+        return bool(piece.id and self.upstream_id) and piece.id != self.upstream_id
+
     def differs_from(self, piece: CallPiece) -> bool:
         """Whether `piece` begins another call although it carries the same number."""
-        if piece.id and self.upstream_id and piece.id != self.upstream_id:
-            return True
-        function = piece.function
-        if function is None or not function.name or not (self.name and self.arguments):
+        function = piece.function or _NO_FUNCTION
+        if self.has_another_id_than(piece):
+            # Some servers make up a new id for every piece. Without a name it can only be more of the same,
+            # unless there is nothing to add to.
+            return bool(function.name) or self.is_complete() or not (self.arguments or function.arguments)
+        if not function.name or not (self.name and self.arguments):
             return False
-        return function.name != self.name or (bool(function.arguments) and self.is_complete())
+        return function.name != self.name or (bool(json_text(function.arguments)) and self.is_complete())
 
 
 class Calls:
@@ -144,19 +149,27 @@ class Calls:
         if piece.index is None:
             return self._find_unnumbered(piece)
         call = self._by_index.get(piece.index)
+        if call is not None and call.has_another_id_than(piece) and not _names(piece):
+            call = self._known(piece) or call
         if call is None or call.differs_from(piece):
-            call = self._by_index[piece.index] = self._new()
+            call = self._new()
+        self._by_index[piece.index] = call
         return call
 
     def _find_unnumbered(self, piece: CallPiece) -> _Call:
-        if piece.id:
-            known = (call for call in reversed(self._calls) if call.upstream_id == piece.id)
-            return next(known, None) or self._new()
+        if piece.id and (known := self._known(piece)) is not None:
+            return known
         if not self._calls:
             return self._new()
         last = self._calls[-1]
-        named = piece.function is not None and piece.function.name
-        return self._new() if named and last.name and last.is_complete() else last
+        if piece.id:
+            continues = last.has_another_id_than(piece) and not last.differs_from(piece)
+            return last if continues else self._new()
+        return self._new() if _names(piece) and last.name and last.is_complete() else last
+
+    def _known(self, piece: CallPiece) -> _Call | None:
+        """The call that bears the piece's id."""
+        return next((call for call in reversed(self._calls) if call.upstream_id == piece.id), None)
 
     def _new(self) -> _Call:
         call = _Call("toolu_" + self._mint())
@@ -172,7 +185,7 @@ class Calls:
             return
         if piece.function.name:
             call.add_name(piece.function.name)
-        text = _json_text(piece.function.arguments)
+        text = json_text(piece.function.arguments)
         if text:
             call.add_arguments(text)
 
@@ -186,13 +199,11 @@ class Calls:
         out.append(ToolEnd())
 
 
+def _names(piece: CallPiece) -> bool:
+    return piece.function is not None and bool(piece.function.name)
+
+
 def _send(call: _Call, out: list[Part]) -> None:
     if call.unsent:
         out.append(ToolArguments("".join(call.unsent)))
         call.unsent = []
-
-
-def _json_text(arguments: Loose) -> str:
-    if isinstance(arguments, str):
-        return arguments
-    return "" if arguments is None else _encoder.encode(arguments).decode()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct
 
-from ccproxy_trio.translate.state import ReplayState, seal, text_detail
+from ccproxy_trio.translate.state import ReplayState, seal, split, text_detail
 from ccproxy_trio.wire.chunks import Loose
 
 _encoder = msgspec.json.Encoder()
@@ -28,7 +28,7 @@ _text_decoder = msgspec.json.Decoder(str)
 
 
 class Carry:
-    """The state that the client has not got yet. `take` empties it into one signature.
+    """The state that the client has not got yet. `take` empties it into carriers.
 
     Items of `reasoning_details` come in pieces in a stream: neighbours of one type and index are one item,
     joined here, since the provider wants back what it would have sent whole. An item that came whole is kept
@@ -73,14 +73,14 @@ class Carry:
         """A signature that says who thought, and carries nothing."""
         return seal(ReplayState(self._provider, self._model))
 
-    def take(self) -> str:
-        """A signature that carries all there is. Empties."""
+    def take(self) -> list[str]:
+        """Carriers, at least one and nearly always just that, of all there is. Empties."""
         details = [_join(pieces) for pieces in self._details]
         if self._hidden:
             details.append(text_detail("".join(self._hidden)))
-        sealed = seal(ReplayState(self._provider, self._model, details or None, self._signatures or None))
+        state = ReplayState(self._provider, self._model, details or None, self._signatures or None)
         self._details, self._last, self._hidden, self._signatures = [], None, [], {}
-        return sealed
+        return [seal(part) for part in split(state)]
 
 
 def detail_text(raw: Raw) -> str:

@@ -17,20 +17,21 @@ from ccproxy_trio.translate.waits import duration, wait_in_text
 _MOST_TEXT = 4000  # characters of a message that are looked at
 _MOST_PLAIN = 200  # characters of a body that is not JSON
 _MOST_NESTED = 8  # layers of wrapping and of JSON inside text
-_MOST_LISTED = 5  # complaints of one list
+_MOST_LISTED = 5  # complaints of one list that are quoted
+_MOST_PLACES = 50  # complaints of one list whose parameters are read
 
 
 class Complaint(Struct, frozen=True, kw_only=True):
     """What an error says. `message` is as the provider wrote it; `codes` are its codes and types, lower case.
 
-    `status` is the HTTP status named inside the body. `parameter` may be a path (`tools[0].strict`).
-    `prompt` and `limit` are tokens. `retry_after` is in seconds.
+    `status` is the HTTP status named inside the body. `parameters` are those complained of, each a name or a
+    path (`tools[0].strict`). `prompt` and `limit` are tokens. `retry_after` is in seconds.
     """
 
     message: str = ""
     codes: frozenset[str] = frozenset()
     status: int | None = None
-    parameter: str | None = None
+    parameters: tuple[str, ...] = ()
     prompt: int | None = None
     limit: int | None = None
     retry_after: float | None = None
@@ -70,12 +71,12 @@ def _plain(text: str) -> Complaint:
 def _read(document: object, depth: int) -> Complaint:
     fields = _fields(document, depth)
     message = next((text for text in map(_text, _candidates(fields)) if text), "")[:_MOST_TEXT]
-    parameter, unknown = _parameter(fields)
+    parameters, unknown = _parameters(fields)
     own = Complaint(
         message=message,
         codes=frozenset(_codes(fields)) | unknown,
         status=_status(fields),
-        parameter=parameter,
+        parameters=parameters,
         prompt=_count(fields.get("n_prompt_tokens")),
         limit=_count(fields.get("n_ctx")),
         retry_after=_delay(fields) or wait_in_text(message),
@@ -155,7 +156,7 @@ def _joined(outer: Complaint, inner: Complaint, message: str) -> Complaint:
         message=message[:_MOST_TEXT],
         codes=outer.codes | inner.codes,
         status=inner.status or outer.status,
-        parameter=inner.parameter or outer.parameter,
+        parameters=inner.parameters or outer.parameters,
         prompt=inner.prompt or outer.prompt,
         limit=inner.limit or outer.limit,
         retry_after=inner.retry_after or outer.retry_after,
@@ -213,18 +214,29 @@ def _status(fields: dict[str, object]) -> int | None:
     return None
 
 
-def _parameter(fields: dict[str, object]) -> tuple[str | None, frozenset[str]]:
-    """The parameter that is complained of, and the code which that complaint stands for."""
+def _parameters(fields: dict[str, object]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The parameters that are complained of, and the code which that complaint stands for."""
     match fields:
         case {"param": str(name)} if name:
-            return name, frozenset()
+            return (name,), frozenset()
     for value in _candidates(fields):
         match value:
-            case [{"loc": ["body", str(name)], "type": "extra_forbidden"}, *_] | {
-                "detail": [{"loc": ["body", str(name)], "type": "extra_forbidden"}, *_]
-            }:
-                return name, frozenset({"unknown_parameter"})
-    return None, frozenset()
+            case list(entries) | {"detail": list(entries)}:
+                named = [place for place in map(_place, entries[:_MOST_PLACES]) if place is not None]
+                unknown = (
+                    frozenset({"unknown_parameter"}) if any(extra for _, extra in named) else frozenset()
+                )
+                return tuple(dict.fromkeys(path for path, _ in named)), unknown
+    return (), frozenset()
+
+
+def _place(entry: object) -> tuple[str, bool] | None:
+    """Where in the body an entry of FastAPI's list points, and whether to something that may not be there."""
+    match entry:
+        case {"loc": ["body", str(first), *rest], "type": str(kind)}:
+            return ".".join(map(str, (first, *rest))), kind == "extra_forbidden"
+        case _:
+            return None
 
 
 def _count(value: object) -> int | None:

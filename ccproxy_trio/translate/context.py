@@ -4,8 +4,10 @@ import base64
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.pdf import NO_TEXTS, PdfText
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -52,11 +54,18 @@ class Names:
         # Gemini wants a letter or an underscore first.
         self._allowed = _GEMINI_NAME if dialect.schema == "gemini" else _NAME
         self._upstream: dict[str, str] = {}
+        self._taken: set[str] = set()
 
     def of(self, name: str) -> str:
         """The upstream name of the tool the client calls `name`."""
         if name not in self._upstream:
-            self._upstream[name] = self._fitted(name)
+            fitted = self._fitted(name)
+            salted = name
+            while fitted in self._taken:
+                salted += "#"
+                fitted = self._mangled(name, salted)
+            self._taken.add(fitted)
+            self._upstream[name] = fitted
         return self._upstream[name]
 
     def changed(self) -> dict[str, str]:
@@ -64,21 +73,25 @@ class Names:
         return {upstream: name for name, upstream in self._upstream.items() if upstream != name}
 
     def _fitted(self, name: str) -> str:
-        if self._allowed.fullmatch(name):
-            return name
+        return name if self._allowed.fullmatch(name) else self._mangled(name, name)
+
+    def _mangled(self, name: str, salted: str) -> str:
         letters = _NOT_IN_NAMES.sub("_", name)
         if not self._allowed.fullmatch(letters[:1]):
             letters = f"_{letters}"
-        return f"{letters[:55]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return f"{letters[:55]}_{hashlib.sha256(salted.encode()).hexdigest()[:8]}"
 
 
 class Context:
     """One translation: the target, its dialect, and what was noticed on the way."""
 
-    def __init__(self, *, provider: str, model: str, dialect: Dialect) -> None:
+    def __init__(
+        self, *, provider: str, model: str, dialect: Dialect, pdf_texts: Mapping[str, PdfText] = NO_TEXTS
+    ) -> None:
         self.provider = provider
         self.model = model
         self.dialect = dialect
+        self.pdf_texts = pdf_texts
         self.ids = Ids(dialect)
         self.names = Names(dialect)
         self._notes: dict[str, None] = {}

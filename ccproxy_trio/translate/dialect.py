@@ -1,18 +1,21 @@
 """How one upstream model wants to be spoken to: one value per switch, nothing left open.
 
-A dialect is laid in four coats, later ones winning: the generic server, the profile, what is known of the
-model (both in `profiles.py`), the operator's `options`. `auto` is decided by host, then by model name.
+A dialect is laid in coats, later ones winning: the generic server, the profile, what is known of the model
+and of the server (all in `profiles.py`), the operator's `options`, what was learned from refusals while
+running. `auto` is decided by host, then by model name.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
+from ccproxy_trio.health.lessons import Lesson, chosen
 from ccproxy_trio.settings.model import DialectOptions, ProviderSettings
-from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES
+from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -38,38 +41,44 @@ class Dialect(Struct, frozen=True, kw_only=True):
     parallel: bool = True  # takes parallel_tool_calls
     stream_usage: bool = True  # takes stream_options.include_usage
     json_schema: bool = True  # takes response_format json_schema
+    json_object: bool = True  # takes response_format json_object, used where json_schema is not taken
     strict: bool = False
     tool_choice: bool = True  # takes `required` and a named function
+    auto_choice: bool = True  # takes `auto`, which is what servers do with tools anyway
     cache: Literal["none", "cache_control", "openai_breakpoint"] = "none"
     prompt_cache_key: bool = False
     user_field: Literal["none", "safety_identifier", "user"] = "none"
     merge_users: bool = False  # neighbouring user messages are joined
     vision: bool = True
     files: bool = False  # takes PDFs as `file` parts
+    file_urls: bool = False  # such a part may hold a URL, which the provider fetches
     null_content: bool = True  # takes null as an assistant's content
     think_tags: bool = False  # reasoning comes as <think> inside the text
     streaming: bool = True
     max_tools: int | None = None
     lenient: bool = False  # unknown block types become text instead of a 400
-    # Beyond what `options` may set.
     reasoning_with_tools: bool = True  # False: effort must be `none` when tools are offered
     empty_reasoning: str = ""  # sent as reasoning_content where the history has none
     qwen_template: bool = False  # `chat_template_kwargs` rather than `enable_thinking`
-    extra_key: Literal["google", "vertex"] = "google"  # who reads `extra_content`
     prefill: Literal["none", "prefix", "continue"] = "none"  # how a last assistant message is to be continued
     leading_user: bool = False  # the first message after the system prompt must be the user's
     service_tier: bool = False
+    # Not to be set in `options`: it follows from the host.
+    extra_key: Literal["google", "vertex"] = "google"  # who reads `extra_content`
 
 
 def resolve(provider: ProviderSettings, model: str) -> Dialect:
     """The dialect of `model` (its upstream name) at `provider`."""
     profile, _ = _profile(provider, model)
     dialect = _over(Dialect(profile=profile), PROFILES[profile])
-    name = _bare(model)
+    name = bare_name(model)
     for rule in MODELS:
         if (rule.profiles is None or profile in rule.profiles) and re.search(rule.pattern, name):
             dialect = _over(dialect, rule.switches)
     url = urlsplit(provider.base_url)
+    for suffix, switches in SERVERS:
+        if _is_at(url.hostname or "", suffix):
+            dialect = _over(dialect, switches)
     if profile == "gemini" and (url.hostname or "").endswith("aiplatform.googleapis.com"):
         dialect = msgspec.structs.replace(dialect, extra_key="vertex")
     if profile == "deepseek" and url.path.rstrip("/").endswith("/beta"):
@@ -83,12 +92,28 @@ def reason(provider: ProviderSettings, model: str) -> str:
     return f"profile {profile}: {why}"
 
 
+def with_lessons(dialect: Dialect, lessons: Iterable[Lesson]) -> Dialect:
+    """The dialect after what was learned, in this order."""
+    for lesson in lessons:
+        dialect = _over(dialect, lesson.switches)
+    return dialect
+
+
+def differences(dialect: Dialect) -> tuple[str, ...]:
+    """The switches in which it differs from an unknown server's, as the configuration would write them."""
+    usual = msgspec.structs.asdict(Dialect())
+    return tuple(
+        f"{name}: {msgspec.json.encode(value).decode()}"
+        for name, value in msgspec.structs.asdict(dialect).items()
+        if name != "profile" and value != usual[name]
+    )
+
+
 def _over(dialect: Dialect, switches: DialectOptions) -> Dialect:
-    chosen = {name: value for name, value in msgspec.structs.asdict(switches).items() if value is not UNSET}
-    return msgspec.structs.replace(dialect, **chosen)
+    return msgspec.structs.replace(dialect, **chosen(switches))
 
 
-def _bare(model: str) -> str:
+def bare_name(model: str) -> str:
     """The name without vendor path and fine-tune mark: `openai/ft:gpt-4o` is `gpt-4o` to the rules."""
     return model.lower().rsplit("/", 1)[-1].removeprefix("ft:")
 
@@ -101,15 +126,19 @@ def _profile(provider: ProviderSettings, model: str) -> tuple[str, str]:
     url = urlsplit(provider.base_url)
     host = url.hostname or ""
     for suffix, profile in HOSTS:
-        if host == suffix or host.endswith("." + suffix):
+        if _is_at(host, suffix):
             return profile, f"chosen by the host {host}"
     port = _PORT.search(url.netloc)
     if port and port[1] in PORTS:
         return PORTS[port[1]], f"chosen by the port {port[1]}"
     for pattern, profile in MODEL_NAMES:
-        if re.match(pattern, _bare(model)):
+        if re.match(pattern, bare_name(model)):
             return profile, f"chosen by the model's name {model}"
     return "generic", "neither the host nor the model's name is known"
+
+
+def _is_at(host: str, suffix: str) -> bool:
+    return host == suffix or host.endswith("." + suffix)
 
 
 # Not `SplitResult.port`, which raises on a number that is none; such a URL fails where it is opened.

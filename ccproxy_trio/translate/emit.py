@@ -29,6 +29,7 @@ from ccproxy_trio.translate.parts import (
     ToolEnd,
     ToolStart,
 )
+from ccproxy_trio.translate.scale import UNSCALED, Scale
 from ccproxy_trio.translate.state import ReplayState, seal
 from ccproxy_trio.wire.events import (
     EMPTY_OBJECT,
@@ -68,14 +69,16 @@ _Open = Literal["text", "thinking", "tool", "sealed"]
 class Emitter:
     """Shows one client request's answer. `model`: exactly as the client asked for it, since Claude Code drops
     the thinking blocks of a turn that another model seems to have answered. `input_tokens`: our estimate.
+    `scale`: how the client is told token counts; parts carry the real ones.
 
     `ended`: `message_stop` or an error event went out; nothing follows.
     """
 
-    def __init__(self, *, message_id: str, model: str, input_tokens: int) -> None:
+    def __init__(self, *, message_id: str, model: str, input_tokens: int, scale: Scale = UNSCALED) -> None:
         self._message_id = message_id
         self._model = model
         self._input_tokens = input_tokens
+        self._scale = scale
         self._started = False
         self._open: _Open | None = None
         self._index = -1  # of the block opened last
@@ -98,13 +101,15 @@ class Emitter:
             self._take(part, out)
         return out
 
-    def answer(self, content: Sequence[ContentBlock], *, stop_reason: StopReason) -> list[Event]:
-        """A whole answer that needed no provider."""
+    def answer(
+        self, content: Sequence[ContentBlock], *, stop_reason: StopReason, usage: Usage | None = None
+    ) -> list[Event]:
+        """A whole answer that needed no provider. `usage` is what is known of it beside the tokens."""
         out: list[Event] = []
         self._begin(out)
         for block in content:
             self._whole(block, out)
-        self._finish(Finished(stop_reason), out)
+        self._finish(Finished(stop_reason, usage=usage), out)
         return out
 
     def heartbeat(self) -> list[Event]:
@@ -143,7 +148,7 @@ class Emitter:
         if self._started:
             return
         self._started = True
-        usage = Usage(input_tokens=self._input_tokens)
+        usage = self._scale.usage(Usage(input_tokens=self._input_tokens))
         out.append(MessageStart(Message(id=self._message_id, model=self._model, usage=usage)))
 
     def _take(self, part: Part, out: list[Event]) -> None:
@@ -225,13 +230,17 @@ class Emitter:
         self.ended = True
 
     def _totals(self, usage: Usage) -> Usage:
-        """`usage`, estimated where the provider told nothing: zeros would hide the turn from compaction."""
+        """`usage` as the client is told it, estimated where the provider told nothing.
+
+        Zeros would hide the turn from compaction.
+        """
         told = usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
-        return msgspec.structs.replace(
+        real = msgspec.structs.replace(
             usage,
             input_tokens=usage.input_tokens if told else self._input_tokens,
             output_tokens=usage.output_tokens or max(1, math.ceil(self._shown_bytes / BYTES_PER_TOKEN)),
         )
+        return self._scale.usage(real)
 
 
 # For a thinking block whose provider never came to sign it. Never unsigned: see `seal`.

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from ccproxy_trio.translate import overflow, signs
 from ccproxy_trio.translate.complaint import Complaint, read, read_body
-from ccproxy_trio.translate.refusals import refused_parameter
+from ccproxy_trio.translate.refusals import refusals
 from ccproxy_trio.translate.sanitise import sanitise
 from ccproxy_trio.translate.signs import NO_STATUS
 from ccproxy_trio.translate.waits import asked_wait
-from ccproxy_trio.wire.faults import FaultKind, Overflow, UpstreamFault
+from ccproxy_trio.wire.faults import FaultKind, Overflow, Refused, UpstreamFault
 
 __all__ = ["classify", "classify_object", "sanitise"]
 
@@ -28,6 +28,10 @@ _OF_THE_ACCOUNT = re.compile(
     r"|\byour (?:account|organi[sz]ation|workspace|api key)\b.{0,40}\b(?:limit|quota)\b",
     re.IGNORECASE,
 )
+
+# OpenRouter has no such status for it as others have: "No endpoints found that support the provided
+# 'tool_choice' value" comes with 404, as if the model did not exist.
+_CHOICE = re.compile(r"\bno endpoints found that support the provided [\"'`]?tool_choice\b", re.IGNORECASE)
 
 
 def classify(
@@ -60,7 +64,7 @@ class _Case(Struct, frozen=True):
 class _Decided(Struct, frozen=True):
     kind: FaultKind
     overflow: Overflow | None = None
-    parameter: str | None = None
+    refused: tuple[Refused, ...] = ()
 
 
 def _fault(case: _Case) -> UpstreamFault:
@@ -74,7 +78,7 @@ def _fault(case: _Case) -> UpstreamFault:
         sanitise(message) or unsaid,
         status=status,
         retry_after=case.complaint.retry_after,
-        parameter=decided.parameter,
+        refused=decided.refused,
         overflow=decided.overflow,
         whole_provider=decided.kind is FaultKind.QUOTA or _OF_THE_ACCOUNT.search(message) is not None,
     )
@@ -118,8 +122,10 @@ def _by_code(case: _Case) -> _Decided | None:
 
 def _parameter(case: _Case) -> _Decided | None:
     # Before the words: "Unsupported parameter: ... with this model" reads much like a missing model.
-    name = refused_parameter(case.complaint) if case.status in (400, 422) else None
-    return None if name is None else _Decided(FaultKind.UNSUPPORTED_PARAMETER, parameter=name)
+    if case.status not in (400, 422) and not _CHOICE.search(case.complaint.message):
+        return None
+    refused = refusals(case.complaint)
+    return _Decided(FaultKind.UNSUPPORTED_PARAMETER, refused=refused) if refused else None
 
 
 def _by_words(case: _Case) -> _Decided | None:

@@ -6,7 +6,7 @@ refuses grows with what people write. References are put in place, since there a
 Source: the `Schema` object of Google's Generative Language API reference.
 """
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 from ccproxy_trio.wire.faults import Untranslatable
@@ -25,6 +25,15 @@ _AS_IT_IS = (
     "maximum",
 )
 _FORMATS = ("enum", "date-time")
+# The keywords that concern one kind of value only.
+_CONCERNS: dict[str, tuple[str, ...]] = {
+    "string": ("minLength", "maxLength", "pattern", "format", "enum", "const"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    "array": ("items", "prefixItems", "minItems", "maxItems"),
+    "object": ("properties", "required", "minProperties", "maxProperties"),
+}
+_IMPLIED = (({str}, "string"), ({bool}, "boolean"), ({int}, "integer"), ({int, float}, "number"))
 _DEEPEST = 60
 _NODES_AT_MOST = 5_000  # references multiply: a few lines can unfold into gigabytes
 
@@ -67,6 +76,8 @@ class _Rewriter:
         if isinstance(reference, str):
             return self._referenced(schema, reference, trail)
         whole = self._with_all_of(schema)
+        if len(_real_types(whole)) > 1 and not whole.keys() & {"anyOf", "oneOf"}:
+            whole = _of_each_type(whole)
         below = (*trail, "")
         built = {name: whole[name] for name in _AS_IT_IS if name in whole}
         built |= _type(whole) | _enum(whole) | _bounds(whole)
@@ -127,7 +138,7 @@ class _Rewriter:
     ) -> dict[str, Any]:
         branches = [*_list(schema.get("anyOf")), *_list(schema.get("oneOf"))]
         if not branches:
-            return _several_types(schema, built)
+            return built
         real = [branch for branch in branches if not _is_null(branch)]
         rewritten = _distinct([self.node(branch, trail) for branch in real])
         if len(real) < len(branches):
@@ -162,32 +173,46 @@ def _type(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": real[0], **nullable} if len(real) == 1 else nullable
 
 
-def _several_types(schema: dict[str, Any], built: dict[str, Any]) -> dict[str, Any]:
-    """`type: [a, b]` as alternatives. The constraints stay on the parent: each concerns one kind of value."""
-    real = _real_types(schema)
-    return {**built, "anyOf": [{"type": kind} for kind in real]} if len(real) > 1 else built
+def _of_each_type(schema: dict[str, Any]) -> dict[str, Any]:
+    """`type: [a, b]` as alternatives, each with what is said of its kind of value."""
+    own = set().union(*_CONCERNS.values())
+    shared = {name: value for name, value in schema.items() if name not in own and name != "type"}
+    branches = [
+        {"type": kind} | {name: schema[name] for name in _CONCERNS.get(kind, ()) if name in schema}
+        for kind in _real_types(schema)
+    ]
+    return shared | {"anyOf": branches + [{"type": "null"}] * ("null" in schema["type"])}
 
 
 def _enum(schema: dict[str, Any]) -> dict[str, Any]:
-    """Gemini's enums are strings; a `const` is an enum of one."""
+    """Gemini's enums are strings, none of them empty; a `const` is an enum of one."""
     values = [schema["const"]] if "const" in schema else _list(schema.get("enum"))
-    strings = [value for value in values if isinstance(value, str)]
-    return {"type": "string", "enum": strings} if strings else {}
+    strings = [value for value in values if isinstance(value, str) and value]
+    built = {"type": "string", "enum": strings} if strings else _type_of(values, schema)
+    return built | ({"nullable": True} if None in values else {})
+
+
+def _type_of(values: list[Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """The type that an enum of no strings implies where the schema leaves it out."""
+    kinds = {type(value) for value in values if value is not None}
+    known = next((name for kind, name in _IMPLIED if kinds and kinds <= kind), None)
+    return {"type": known} if known and "type" not in schema else {}
 
 
 def _bounds(schema: dict[str, Any]) -> dict[str, Any]:
     """`exclusiveMinimum: 0` is `minimum: 1` for integers; for other numbers the nearest that can be said."""
-    step = 1 if schema.get("type") == "integer" else 0
-    built = _bound(schema, "exclusiveMinimum", "minimum", lambda bound, own: max(bound + step, own))
-    return built | _bound(schema, "exclusiveMaximum", "maximum", lambda bound, own: min(bound - step, own))
+    integer = "integer" in (schema.get("type"), *_real_types(schema))
+    above, below = _number(schema.get("exclusiveMinimum")), _number(schema.get("exclusiveMaximum"))
+    built: dict[str, Any] = {}
+    if above is not None:
+        lowest = math.floor(above) + 1 if integer else above
+        built["minimum"] = max(lowest, _number(schema.get("minimum"), lowest))
+    if below is not None:
+        highest = math.ceil(below) - 1 if integer else below
+        built["maximum"] = min(highest, _number(schema.get("maximum"), highest))
+    return built
 
 
-def _bound(
-    schema: dict[str, Any], exclusive: str, inclusive: str, tighter: Callable[[float, float], float]
-) -> dict[str, Any]:
-    bound = schema.get(exclusive)
-    if isinstance(bound, bool) or not isinstance(bound, int | float):
-        return {}  # absent, or the boolean of an old draft
-    own = schema.get(inclusive)
-    widest = tighter(bound, bound)
-    return {inclusive: tighter(bound, own) if isinstance(own, int | float) else widest}
+def _number(value: Any, otherwise: Any = None) -> Any:
+    """The value where it is a number; `otherwise` for the booleans of an old draft, and for nothing."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise

@@ -1,37 +1,44 @@
-"""Requests that are answered here, without any upstream."""
+"""Requests that no provider answers: those without any tokens to make, and Claude Code's web searches."""
 
 import hashlib
 
 import msgspec
 from msgspec import Raw, Struct
 
+from ccproxy_trio.translate.search import QUERY_CHARACTERS, in_words
 from ccproxy_trio.translate.tools import WEB_SEARCH
+from ccproxy_trio.wire import blocks
 from ccproxy_trio.wire.anthropic import (
     AnyChoice,
     AutoChoice,
     MessagesRequest,
     NamedChoice,
-    Tool,
     UserMessage,
 )
-from ccproxy_trio.wire.blocks import TextBlock
 from ccproxy_trio.wire.events import (
     ContentBlock,
+    ServerToolUsage,
     ServerToolUseBlock,
     StopReason,
+    TextBlock,
+    Usage,
     WebSearchError,
+    WebSearchResult,
     WebSearchToolResultBlock,
 )
+from ccproxy_trio.wire.search import Hit, SearchErrorCode, SearchQuestion
+from ccproxy_trio.wire.tools import Tool
 
 # How Claude Code words its search sub-request; it does not force the tool for models that it does not know.
 _SEARCH_ORDER = "Perform a web search for the query:"
 
 
 class LocalAnswer(Struct, frozen=True, kw_only=True):
-    """A whole answer: its blocks and how it ended."""
+    """A whole answer: its blocks, how it ended, and what is known of its cost beside the tokens."""
 
     content: tuple[ContentBlock, ...]
     stop_reason: StopReason
+    usage: Usage | None = None
 
 
 class _Query(Struct, frozen=True):
@@ -41,24 +48,60 @@ class _Query(Struct, frozen=True):
 
 
 def local_answer(request: MessagesRequest) -> LocalAnswer | None:
-    """The answer to a request that no upstream should see; None for every other request.
+    """The answer to a request that nobody has to be asked for; None for every other request.
 
-    `max_tokens: 0` only warms a cache. A web search that the client forces would be invented by a model that
-    has no search, so it is told that searching is unavailable.
+    `max_tokens: 0` only warms a cache.
     """
     if request.max_tokens == 0:
         return LocalAnswer(content=(), stop_reason="max_tokens")
+    return None
+
+
+def search_question(request: MessagesRequest) -> SearchQuestion | None:
+    """The question of a request that is nothing but a web search; None for every other request.
+
+    A search that the client forces would be invented by a model that has none, so it is never put to a model.
+    """
     if not _is_web_search(request):
         return None
     query = _last_text(request).removeprefix(_SEARCH_ORDER).strip()
     # Any id will do that another search of the session does not have.
     call = f"srvtoolu_{hashlib.sha256(f'{len(request.messages)} {query}'.encode()).hexdigest()[:24]}"
+    tool = next(tool for tool in request.tools or () if _is_search(tool))
+    return SearchQuestion(
+        call=call,
+        query=query,
+        allowed_domains=tool.allowed_domains or (),
+        blocked_domains=tool.blocked_domains or (),
+        max_uses=tool.max_uses,
+    )
+
+
+def found(question: SearchQuestion, hits: tuple[Hit, ...]) -> LocalAnswer:
+    """The answer that tells what a search found: as Anthropic's own does, and in words for the model."""
+    results = [WebSearchResult(url=hit.url, title=hit.title, page_age=hit.published) for hit in hits]
     return LocalAnswer(
         content=(
-            ServerToolUseBlock(call, "web_search", Raw(msgspec.json.encode(_Query(query)))),
-            WebSearchToolResultBlock(call, WebSearchError("unavailable")),
+            _use(question),
+            WebSearchToolResultBlock(question.call, results),
+            TextBlock(in_words(question.query, hits)),
         ),
         stop_reason="end_turn",
+        usage=Usage(server_tool_use=ServerToolUsage(web_search_requests=1)),
+    )
+
+
+def not_found(question: SearchQuestion, code: SearchErrorCode) -> LocalAnswer:
+    """The answer that tells why there was no search."""
+    return LocalAnswer(
+        content=(_use(question), WebSearchToolResultBlock(question.call, WebSearchError(code))),
+        stop_reason="end_turn",
+    )
+
+
+def _use(question: SearchQuestion) -> ServerToolUseBlock:
+    return ServerToolUseBlock(
+        question.call, "web_search", Raw(msgspec.json.encode(_Query(question.query[:QUERY_CHARACTERS])))
     )
 
 
@@ -89,4 +132,4 @@ def _last_text(request: MessagesRequest) -> str:
     content = users[-1].content
     if isinstance(content, str):
         return content
-    return next((block.text for block in reversed(content) if isinstance(block, TextBlock)), "")
+    return next((block.text for block in reversed(content) if isinstance(block, blocks.TextBlock)), "")

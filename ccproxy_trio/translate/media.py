@@ -71,12 +71,26 @@ def pdf_part(block: DocumentBlock, source: Base64Source, where: str) -> FilePart
     """
     if source.media_type != "application/pdf" or not _is_base64(source.data):
         raise RequestRefused(f"{where}.source: Could not process PDF: it is not base64 of a PDF")
-    name = (block.title or "document.pdf").replace("\n", " ")
-    return FilePart(file=FileData(name, f"data:application/pdf;base64,{source.data}"))
+    return FilePart(file=FileData(_file_name(block), f"data:application/pdf;base64,{source.data}"))
 
 
-def absent_document(block: DocumentBlock) -> str:
-    """The note that stands for a document the provider cannot read."""
+def pdf_link(block: DocumentBlock, url: str, where: str) -> FilePart:
+    """A PDF on the web as a part, for providers that fetch it.
+
+    Raises:
+        RequestRefused: not an http or https URL.
+    """
+    if not _WEB_URL.fullmatch(url):
+        raise RequestRefused(f"{where}.source.url: Could not process PDF: not an http or https URL")
+    return FilePart(file=FileData(_file_name(block), url))
+
+
+def _file_name(block: DocumentBlock) -> str:
+    return (block.title or "document.pdf").replace("\n", " ")
+
+
+def absent_document(block: DocumentBlock, why: str = "") -> str:
+    """The note that stands for a document the provider cannot read; `why` is how its sentence ends."""
     match block.source:
         case UrlSource(url=url):
             what = url
@@ -84,7 +98,7 @@ def absent_document(block: DocumentBlock) -> str:
             what = file_id
         case _:
             what = "PDF"
-    return document_text(block, f"[document {what}: not available here]")
+    return document_text(block, f"[document {what}: not available here{why}]")
 
 
 def image_tokens(block: ImageBlock) -> int:

@@ -25,7 +25,7 @@ from ccproxy_trio.translate.context import Context
 from ccproxy_trio.translate.replay import replay
 from ccproxy_trio.wire import openai
 from ccproxy_trio.wire.anthropic import AssistantMessage, Message, MessagesRequest, SystemMessage, UserMessage
-from ccproxy_trio.wire.blocks import AssistantBlock, TextBlock, ToolResultBlock, ToolUseBlock
+from ccproxy_trio.wire.blocks import AssistantBlock, CacheControl, TextBlock, ToolResultBlock, ToolUseBlock
 from ccproxy_trio.wire.faults import RequestRefused
 from ccproxy_trio.wire.openai import ChatMessage, Part, TextPart
 
@@ -42,20 +42,31 @@ def chat_messages(
     """
     messages = system.current(request.messages)
     first = system.leading(messages)
+    parts = [marked(TextPart(text=each.text), each.cache_control, context) for each in system.prompt(request)]
     walk = _Walk(context)
     for place, message in enumerate(messages[len(first) :], start=len(first)):
         walk.step(message, f"messages.{place}")
     said = walk.end()
-    opening = [(block.text, block.cache_control) for block in system.prompt(request)]
     for place, message in enumerate(first):
-        opening += [(text, None) for text in system.texts(message, f"messages.{place}", context)]
-    opening += [(text, None) for text in (*also, *walk.hoisted)]
-    parts = [marked(TextPart(text=text), control, context) for text, control in opening]
+        parts += [TextPart(text=text) for text in system.texts(message, f"messages.{place}", context)]
+    parts += [TextPart(text=text) for text in (*also, *walk.hoisted)]
     if parts:
         said.insert(0, _instruction(parts, context))
     if not said:
         raise RequestRefused("messages: at least one message must have content")
+    said[-1] = _end_marked(said[-1], request.cache_control, context)
     return tuple(said)
+
+
+def _end_marked(last: ChatMessage, control: CacheControl | None, context: Context) -> ChatMessage:
+    """The breakpoint of the whole request stands at the end of what is said."""
+    match last:
+        case openai.UserMessage(content) | openai.ToolMessage(content=content) if control is not None:
+            parts: list[Part] = [TextPart(text=content)] if isinstance(content, str) else [*content]
+            parts[-1] = marked(parts[-1], control, context)
+            return msgspec.structs.replace(last, content=joined(parts))
+        case _:
+            return last
 
 
 class _User:

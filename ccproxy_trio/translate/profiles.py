@@ -1,25 +1,13 @@
 """What is known about providers and their models, as data; `dialect.py` lays the rows over each other.
 
-A row names only what differs from the row below it. Vendors change; where a row is out of date, `options` in
-the configuration overrides it, and a refused optional parameter is left out by itself (`adjust.py`).
+A row names only what differs from the row below it; a new provider is a new row. Vendors change: where a row
+is out of date, `options` in the configuration overrides it, and what a provider says it does not take is
+learned (`adjust.py`).
 """
 
-from typing import Literal
+from msgspec import Struct
 
-from msgspec import UNSET, Struct, UnsetType
-
-from ccproxy_trio.settings.model import DialectOptions
-
-
-class Switches(DialectOptions, frozen=True, kw_only=True):
-    """The operator's switches and those that only the tables set. Left out: as in the row below."""
-
-    reasoning_with_tools: bool | UnsetType = UNSET
-    empty_reasoning: str | UnsetType = UNSET
-    qwen_template: bool | UnsetType = UNSET
-    prefill: Literal["none", "prefix", "continue"] | UnsetType = UNSET
-    leading_user: bool | UnsetType = UNSET
-    service_tier: bool | UnsetType = UNSET
+from ccproxy_trio.settings.model import DialectOptions as Switches
 
 
 class ModelRule(Struct, frozen=True):
@@ -60,6 +48,7 @@ PROFILES: dict[str, Switches] = {
         top_k=True,
         user_field="user",
         files=True,
+        file_urls=True,
     ),
     "deepseek": Switches(
         reasoning="deepseek",
@@ -115,6 +104,12 @@ HOSTS: tuple[tuple[str, str], ...] = (
     ("groq.com", "groq"),
     ("mistral.ai", "mistral"),
     ("ollama.com", "ollama"),
+)
+# What is known of servers that need no profile of their own, by suffixes of host names.
+SERVERS: tuple[tuple[str, Switches], ...] = (
+    ("together.xyz", Switches(top_k=True)),
+    ("together.ai", Switches(top_k=True)),
+    ("fireworks.ai", Switches(top_k=True)),
 )
 PORTS: dict[str, str] = {"11434": "ollama"}
 

@@ -6,7 +6,7 @@ from typing import assert_never
 from msgspec import Raw, Struct
 
 from ccproxy_trio.translate.context import Context
-from ccproxy_trio.translate.state import ReplayState, hidden_reasoning, unseal
+from ccproxy_trio.translate.state import Joiner, ReplayState, hidden_reasoning, unseal
 from ccproxy_trio.wire.blocks import AssistantBlock, RedactedThinkingBlock, ThinkingBlock, ToolUseBlock
 
 # Gemini refuses a first call without a thought signature, unless it reads this. Source: Google's page on
@@ -30,8 +30,9 @@ def replay(blocks: Sequence[AssistantBlock], context: Context) -> Replay:
         case "reasoning_content":
             return _content(blocks, context)
         case "reasoning_details":
+            joiner = Joiner()
             states = [state for _, state in _states(blocks, context)]
-            return Replay(details=tuple(detail for state in states for detail in state.details or ()))
+            return Replay(details=tuple(detail for state in states for detail in joiner.details(state)))
         case "gemini_extra":
             return Replay(extras=_extras(blocks, context))
         case _:
@@ -55,8 +56,11 @@ def _states(blocks: Sequence[AssistantBlock], context: Context) -> list[tuple[st
 
 
 def _content(blocks: Sequence[AssistantBlock], context: Context) -> Replay:
-    texts = [text or hidden_reasoning(state) for text, state in _states(blocks, context)]
-    told = "\n\n".join(text for text in texts if text)
+    # Without anything between: that it came in several blocks, around text or calls, was our doing.
+    joiner = Joiner()
+    told = "".join(
+        text or hidden_reasoning(joiner.details(state)) for text, state in _states(blocks, context)
+    )
     called = any(isinstance(block, ToolUseBlock) for block in blocks)
     return Replay(content=told or (context.dialect.empty_reasoning if called else None))
 

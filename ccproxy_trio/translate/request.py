@@ -1,16 +1,17 @@
 """An Anthropic Messages request as a Chat Completions request, and what reading its answer takes."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ccproxy_trio.translate import schema
 from ccproxy_trio.translate.context import Context
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.effort import reasoning
 from ccproxy_trio.translate.messages import chat_messages
+from ccproxy_trio.translate.pdf import NO_TEXTS, PdfText
 from ccproxy_trio.translate.tools import choice, functions, offered
 from ccproxy_trio.wire.anthropic import CountRequest, JsonFormat, MessagesRequest, UserMessage
 from ccproxy_trio.wire.blocks import ContentSource, DocumentBlock, ImageBlock, ToolResultBlock
@@ -30,12 +31,16 @@ _FORMAT = "output_config.format.schema"
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """Where a request goes. `model` is the upstream's name; `session` the client's, from its header."""
+    """Where a request goes. `model` is the upstream's name; `session` the client's, from its header.
+
+    `pdf_texts`: what was read out of PDFs, by their base64, for a model that cannot read them itself.
+    """
 
     provider: str
     model: str
     dialect: Dialect
     session: str | None = None
+    pdf_texts: Mapping[str, PdfText] = NO_TEXTS
 
 
 class Translated(Struct, frozen=True, kw_only=True):
@@ -57,11 +62,14 @@ def translate(request: MessagesRequest, target: Target) -> Translated:
     """
     _refuse_what_only_anthropic_has(request)
     dialect = target.dialect
-    context = Context(provider=target.provider, model=target.model, dialect=dialect)
+    context = Context(
+        provider=target.provider, model=target.model, dialect=dialect, pdf_texts=target.pdf_texts
+    )
     tools = functions(offered(request), context)
     chosen = choice(request, tools, context)
     form = _answer_format(request)
     messages = chat_messages(request, context, also=_schema_lines(form, dialect))
+    _note_what_is_left_out(request, messages, context)
     effort = reasoning(request, dialect, tools_offered=bool(tools))
     stops = tuple(dict.fromkeys(stop for stop in request.stop_sequences or () if stop.strip()))
     sent_stops = stops[:_STOPS_AT_MOST] if dialect.stop else ()
@@ -144,8 +152,48 @@ def _refuse_what_only_anthropic_has(request: MessagesRequest) -> None:
         raise RequestRefused("container: code execution containers exist at Anthropic only")
     if request.compaction is not None:
         raise RequestRefused("compaction: only Anthropic compacts on its side")
-    if request.thread is not None and request.thread.type == "continue":
+    if request.thread is not None and request.thread.type != "create":
         raise RequestRefused("thread: the history of this thread is kept by Anthropic; send it in messages")
+
+
+class _Edit(Struct):
+    """The part of a `context_management` edit that is read."""
+
+    type: str = ""
+
+
+class _Edits(Struct):
+    """`context_management`, as far as it is read."""
+
+    edits: tuple[_Edit, ...] = ()
+
+
+def _note_what_is_left_out(
+    request: MessagesRequest, messages: tuple[ChatMessage, ...], context: Context
+) -> None:
+    """What the client may miss in the answer, though it can do without."""
+    for name, value in (
+        ("inference_geo", request.inference_geo),
+        ("billing_policy", request.billing_policy),
+    ):
+        if bytes(value) != b"null":
+            context.note(f"{name} left out: it means something at Anthropic only")
+    if request.speed == "fast" and not context.dialect.service_tier:
+        context.note("speed left out: this provider has no faster tier to ask for")
+    for kind in _edits(request.context_management):
+        # Thinking is sent again only where it is needed, so there is nothing left to clear of it.
+        if not kind.startswith("clear_thinking_"):
+            context.note(f"context_management edit {kind} left out: only Anthropic edits the history")
+    if _is_prefill(messages) and context.dialect.prefill == "none":
+        context.note("the last message is the assistant's: this provider may not go on from where it ends")
+
+
+def _edits(management: Raw) -> tuple[str, ...]:
+    try:
+        decoded = msgspec.json.decode(management, type=_Edits | None)
+    except (msgspec.DecodeError, RecursionError):
+        return ()  # it would have no effect here in any form
+    return tuple(edit.type for edit in decoded.edits) if decoded else ()
 
 
 def _shows_thinking(request: MessagesRequest) -> bool:
@@ -162,7 +210,7 @@ def _response_format(form: JsonFormat | None, dialect: Dialect) -> JsonSchemaFor
     if form is None:
         return None
     if not dialect.json_schema:
-        return JsonObjectFormat()
+        return JsonObjectFormat() if dialect.json_object else None
     written = schema.answer(form.schema, dialect.schema, _FORMAT)
     strict = True if dialect.strict and schema.is_strict(written, _FORMAT) else None
     return JsonSchemaFormat(JsonSchema(name="output", schema=written, strict=strict))

@@ -38,6 +38,17 @@ _SCHEMAS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions", "
 _SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _NOT_AT_THE_TOP = ("anyOf", "oneOf", "allOf", "enum", "not", "$ref")
 _DEEPEST = 100
+# What OpenAI's strict mode knows. Source: its guide to structured outputs, "Supported schemas".
+_STRICT = frozenset(
+    {
+        *("type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const"),
+        *("$ref", "$defs", "definitions", "title", "description", "pattern", "format", "multipleOf"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
+    }
+)
+_STRICT_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+)
 
 
 def parameters(schema: Raw, kind: Kind, where: str) -> Raw:
@@ -82,8 +93,13 @@ def in_words(schema: Raw, where: str) -> str:
 
 
 def is_strict(schema: Raw, where: str) -> bool:
-    """Whether OpenAI's strict mode takes it: every object closed, every property required."""
-    return all(_strict_node(node) for node in _nodes(rawjson.plain(schema, where), where))
+    """Whether OpenAI's strict mode takes it as it is.
+
+    Its root is an object without alternatives; every object is closed and requires all of its properties.
+    """
+    root = rawjson.plain(schema, where)
+    plain_object = root.get("type") == "object" and "anyOf" not in root
+    return plain_object and all(_strict_node(node) for node in _nodes(root, where))
 
 
 def _encode(value: object) -> Raw:
@@ -126,8 +142,11 @@ def _children(node: dict[str, Any]) -> Iterator[Any]:
 
 
 def _strict_node(node: dict[str, Any]) -> bool:
+    if not node.keys() <= _STRICT or str(node.get("format", "date")) not in _STRICT_FORMATS:
+        return False
     properties = node.get("properties")
-    if node.get("type") != "object" and properties is None:
+    kinds = node.get("type")
+    if properties is None and "object" not in (kinds if isinstance(kinds, list) else [kinds]):
         return True
     required = node.get("required", [])
     return (

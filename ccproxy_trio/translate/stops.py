@@ -20,7 +20,7 @@ class Ending(enum.Enum):
 
 
 # Lower-cased. What is not here is DONE: a word nobody knows is an end all the same.
-_ENDINGS: dict[str, Ending] = {
+ENDINGS: dict[str, Ending] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "end", "end_turn", "complete", "done"), Ending.DONE),
     **dict.fromkeys(("tool_calls", "tool_use", "function_call"), Ending.DONE),
     **dict.fromkeys(("stop_sequence",), Ending.SEQUENCE),
@@ -33,7 +33,7 @@ _ENDINGS: dict[str, Ending] = {
 }
 
 # To the right of the colon: without calls, with calls.
-_REASONS: dict[Ending, tuple[StopReason, StopReason]] = {
+REASONS: dict[Ending, tuple[StopReason, StopReason]] = {
     Ending.DONE: ("end_turn", "tool_use"),
     Ending.SEQUENCE: ("stop_sequence", "tool_use"),
     Ending.LENGTH: ("max_tokens", "max_tokens"),
@@ -51,7 +51,7 @@ def ending_of(choice: Choice) -> tuple[Ending, str | None] | None:
     reason = choice.finish_reason
     if not isinstance(reason, str) or not reason:  # some servers send "" until the end
         return None
-    ending = _ENDINGS.get(reason.lower(), Ending.DONE)
+    ending = ENDINGS.get(reason.lower(), Ending.DONE)
     if ending is Ending.BROKEN:
         overloaded = reason.lower() == "insufficient_system_resource"
         kind = FaultKind.OVERLOADED if overloaded else FaultKind.UPSTREAM_ERROR
@@ -65,12 +65,12 @@ def ending_of(choice: Choice) -> tuple[Ending, str | None] | None:
 def _sequence(value: Loose) -> str | None:
     # vLLM and SGLang put the matched text here, or the number of a token. Relays of other APIs put a
     # finish reason here, which is no text of the model.
-    return value if isinstance(value, str) and value and value not in _ENDINGS else None
+    return value if isinstance(value, str) and value and value not in ENDINGS else None
 
 
 def stop_reason(ending: Ending, *, called: bool) -> StopReason:
     """Anthropic's word for `ending`; `called`: the answer has at least one tool call."""
-    return _REASONS[ending][called]
+    return REASONS[ending][called]
 
 
 class StopMatcher:

@@ -10,7 +10,9 @@ Code would take half an answer for a whole one, and half a call for a mistake of
 from collections.abc import Callable, Mapping
 
 from msgspec import Raw
+from msgspec.structs import replace
 
+from ccproxy_trio.translate.arguments import json_text
 from ccproxy_trio.translate.carry import detail_text
 from ccproxy_trio.translate.errors import classify_object
 from ccproxy_trio.translate.parts import (
@@ -37,6 +39,7 @@ from ccproxy_trio.wire.chunks import (
     ContentPart,
     Delta,
     FunctionPiece,
+    complains,
     decode_chunk,
     present,
 )
@@ -59,9 +62,10 @@ __all__ = [
 ]
 
 _DONE = b"[DONE]"
-_STREAM_BEGINNINGS = (b"data:", b"event:", b":")
+_STREAM_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FILTERED = "blocked by the provider's content filter"
-_NO_FUNCTION = FunctionPiece()
+_NO_DELTA = Delta()
 
 
 class Reader:
@@ -129,12 +133,14 @@ class Reader:
         Raises:
             UpstreamFault: as `feed`; EMPTY, a completion without a choice.
         """
-        body = body.strip()
+        body = body.removeprefix(_BYTE_ORDER_MARK).strip()
         if body.startswith(_STREAM_BEGINNINGS):
             return self._feed_stream(body)
         completion = self._decode(body)
         if not completion.choices:
             raise UpstreamFault(FaultKind.EMPTY, "the provider gave an answer without a choice")
+        if _first(completion.choices) is None:  # numbered from 1: the first is the first all the same
+            completion = replace(completion, choices=[replace(completion.choices[0], index=0)])
         self._take(completion)
         self._ending = self._ending or (Ending.DONE, None)
         self.finished = True
@@ -169,9 +175,9 @@ class Reader:
 
     def _decode(self, payload: bytes) -> Chunk:
         chunk = decode_chunk(payload)
-        if chunk.error and present(chunk.error):  # also where the chunk has choices too
+        if chunk.error and complains(chunk.error):  # also where the chunk has choices too
             raise classify_object(chunk.error, profile=self._profile)
-        if chunk.choices is None and (chunk.message or chunk.detail or chunk.object == "error"):
+        if chunk.choices is None and _is_error(chunk):
             raise classify_object(Raw(payload), profile=self._profile)
         return chunk
 
@@ -205,10 +211,12 @@ class Reader:
         return True
 
     def _take_choice(self, choice: Choice) -> None:
-        if choice.delta is not None:
-            self._take_delta(choice.delta)
-        elif choice.message is not None:
+        # A whole message may stand beside an empty delta: the answer itself, or once more what was streamed.
+        unheard = choice.delta == _NO_DELTA and not self._voice.progress
+        if choice.message is not None and (choice.delta is None or unheard):
             self._take_message(choice.message)
+        elif choice.delta is not None:
+            self._take_delta(choice.delta)
         if self._ending is None:
             self._ending = ending_of(choice)
 
@@ -218,7 +226,7 @@ class Reader:
         self._take_speech(delta)
         if delta.tool_calls:
             self._voice.call(delta.tool_calls)
-        if delta.function_call is not None and delta.function_call != _NO_FUNCTION:
+        if delta.function_call is not None and _says_something(delta.function_call):
             self._voice.call((CallPiece(index=0, function=delta.function_call),))
 
     def _take_message(self, message: Delta) -> None:
@@ -275,9 +283,18 @@ class Reader:
 
 def _first(choices: list[Choice] | None) -> Choice | None:
     for choice in choices or ():
-        if not choice.index:
+        if not choice.index or choice.index == "0":
             return choice
     return None
+
+
+def _says_something(function: FunctionPiece) -> bool:
+    return bool(function.name or json_text(function.arguments))
+
+
+def _is_error(chunk: Chunk) -> bool:
+    """Whether a payload that holds no answer is an error without `error` around it."""
+    return chunk.object == "error" or any(map(present, (chunk.message, chunk.detail, chunk.errors)))
 
 
 def _reasoning(delta: Delta) -> str:

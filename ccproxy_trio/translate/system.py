@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
-from msgspec import Raw
 
 from ccproxy_trio.translate.context import Context
+from ccproxy_trio.translate.raw import compact
 from ccproxy_trio.wire.anthropic import (
     CountRequest,
     Message,
     SystemMessage,
-    ToolAdditionBlock,
-    ToolRemovalBlock,
     UserMessage,
 )
 from ccproxy_trio.wire.blocks import TextBlock, UnknownBlock
 from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.tools import ToolAdditionBlock, ToolRemovalBlock
 
 # Claude Code's first system block holds a build hash, which would spoil prompt caching.
 _BILLING = "x-anthropic-billing-header"
@@ -91,7 +90,7 @@ def unknown_text(block: UnknownBlock, where: str, context: Context) -> str:
     if not context.dialect.lenient:
         raise RequestRefused(f"{where}.type: unknown content block type {block.name!r}")
     context.note(f"content block of unknown type {block.name!r} sent as text")
-    return msgspec.json.encode(Raw(block.raw)).decode()
+    return compact(block.raw, where)
 
 
 def as_reminder(text: str) -> str:

@@ -14,13 +14,11 @@ from ccproxy_trio.wire.anthropic import (
     MessagesRequest,
     NamedChoice,
     NoChoice,
-    SystemMessage,
-    Tool,
-    ToolAdditionBlock,
-    ToolRemovalBlock,
 )
+from ccproxy_trio.wire.blocks import CompactionBlock
 from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
 from ccproxy_trio.wire.openai import ChatTool, FunctionDefinition, FunctionName, NamedToolChoice
+from ccproxy_trio.wire.tools import Tool, ToolAdditionBlock, ToolRemovalBlock
 
 WEB_SEARCH = re.compile(r"web_search_\d+")
 _NEEDS_A_SCREEN = re.compile(r"(computer|computer_toolset|browser_toolset)_\d+")
@@ -88,10 +86,10 @@ KNOWN: tuple[Known, ...] = (
 
 
 def offered(request: CountRequest) -> tuple[Tool, ...]:
-    """The request's tools after what system messages add and remove on the way.
+    """The request's tools after what the messages add and remove on the way.
 
     Raises:
-        RequestRefused: a tool without a name, or two of one name.
+        RequestRefused: a tool without a name, or two of one name in `tools`.
     """
     tools: dict[str, Tool] = {}
     for place, tool in enumerate(request.tools or ()):
@@ -102,25 +100,48 @@ def offered(request: CountRequest) -> tuple[Tool, ...]:
             raise RequestRefused(f"tools.{place}.name: tool names must be unique, {name!r} occurs twice")
         tools[name] = tool
     declared = dict(tools)
-    for message in request.messages:
-        if isinstance(message, SystemMessage) and not isinstance(message.content, str):
-            _apply_changes(message, tools, declared)
+    for place, message in enumerate(request.messages):
+        blocks = () if isinstance(message.content, str) else message.content
+        for number, block in enumerate(blocks):
+            for change in _changes(block):
+                _apply(change, tools, declared, where=f"messages.{place}.content.{number}")
     return tuple(tools.values())
 
 
-def _apply_changes(message: SystemMessage, tools: dict[str, Tool], declared: dict[str, Tool]) -> None:
-    for block in message.content:
-        match block:
-            case ToolAdditionBlock(tool=change):
-                defined = change.definition or Tool(
-                    name=change.name, description=change.description, input_schema=change.input_schema
-                )
-                if change.definition or bytes(change.input_schema):
-                    declared[defined.name] = defined
-                if defined.name in declared:  # else a reference to a tool that only Anthropic knows
-                    tools[defined.name] = declared[defined.name]
-            case ToolRemovalBlock(tool=change):
-                tools.pop(change.name, None)
+def _changes(block: object) -> tuple[ToolAdditionBlock | ToolRemovalBlock, ...]:
+    """What a block changes about the tools; a summary what the history it stands for changed."""
+    match block:
+        case ToolAdditionBlock() | ToolRemovalBlock():
+            return (block,)
+        case CompactionBlock(tool_changes=tuple(changes)):
+            return changes
+        case _:
+            return ()
+
+
+def _apply(
+    block: ToolAdditionBlock | ToolRemovalBlock,
+    tools: dict[str, Tool],
+    declared: dict[str, Tool],
+    *,
+    where: str,
+) -> None:
+    change = block.tool
+    if change.type.startswith("mcp_"):
+        return  # of an MCP server at Anthropic: one of ours may bear the same name
+    if isinstance(block, ToolRemovalBlock):
+        tools.pop(change.name, None)
+        return
+    defined = change.definition or Tool(
+        name=change.name, description=change.description, input_schema=change.input_schema
+    )
+    name = defined.name or (defined.type if defined.type == "mcp_toolset" else "")
+    if not name:
+        raise RequestRefused(f"{where}.tool.name: field required")
+    if change.definition or bytes(change.input_schema):
+        declared[name] = defined
+    if name in declared:  # else a reference to a tool that only Anthropic knows
+        tools[name] = declared[name]
 
 
 def functions(tools: tuple[Tool, ...], context: Context) -> tuple[ChatTool, ...]:
@@ -206,7 +227,7 @@ def _tool_choice(
 ) -> str | NamedToolChoice | None:
     match asked:
         case AutoChoice():
-            return "auto"
+            return _auto(context)
         case NoChoice():
             return "none"
         case AnyChoice() if context.dialect.tool_choice:
@@ -218,4 +239,8 @@ def _tool_choice(
             if context.dialect.tool_choice:
                 return NamedToolChoice(FunctionName(function))
     context.note("tool_choice lowered to auto: this provider cannot be made to call a tool")
-    return "auto"
+    return _auto(context)
+
+
+def _auto(context: Context) -> str | None:
+    return "auto" if context.dialect.auto_choice else None

@@ -132,12 +132,14 @@ class Voice:
         if self._keeps_extras:
             self._carry.add_signatures(self._calls.take_extras())
         if self._last is Thinking:
-            self._out.append(ThinkingSignature(self._carry.take()))
+            signature, *others = self._carry.take()
+            self._out.append(ThinkingSignature(signature))
+            self._out += map(RedactedThinking, others)
             return
         if self._last is None:
             self._out.append(ThinkingSignature(self._carry.sign()))  # for a block that a keep-alive opened
         if self._carry.is_waiting:
-            self._out.append(RedactedThinking(self._carry.take()))
+            self._out += map(RedactedThinking, self._carry.take())
 
     # Through the filters.
 

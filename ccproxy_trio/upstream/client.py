@@ -18,6 +18,7 @@ from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.probe import probe_request
 from ccproxy_trio.translate.waits import asked_wait
+from ccproxy_trio.upstream.bodies import abandon
 from ccproxy_trio.upstream.endpoints import endpoints
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from ccproxy_trio.wire.openai import encode
@@ -115,7 +116,7 @@ class Upstream:
                 yield Answer(response, chunks)
             finally:
                 with trio.move_on_after(CLOSE_WITHIN, shield=True):
-                    await _abandon(chunks)
+                    await abandon(chunks)
         finally:
             with trio.move_on_after(CLOSE_WITHIN, shield=True):
                 await response.aclose()
@@ -232,17 +233,6 @@ class _ConnectionTrace:
     async def note(self, event: str, _: Mapping[str, object]) -> None:
         if event == "connection.connect_tcp.started":
             self.connected = True
-
-
-async def _abandon(chunks: AsyncIterator[bytes]) -> None:
-    """Leave a body early. `aclose()` would reach the outermost of httpx's nested generators only.
-
-    A read that is cancelled passes through all of them, and closes the connection on its way.
-    """
-    with trio.CancelScope() as leaving, suppress(httpx.HTTPError):
-        leaving.cancel()
-        async for _ in chunks:
-            pass
 
 
 async def _error_body(chunks: AsyncIterator[bytes]) -> bytes:

@@ -21,42 +21,7 @@ from ccproxy_trio.wire.blocks import (
     UserBlock,
 )
 from ccproxy_trio.wire.faults import RequestRefused
-
-
-class Tool(Struct, frozen=True):
-    """One entry of `tools`. `type` absent or `custom`: the client runs it and `input_schema` describes it.
-
-    Any other type is one of Anthropic's own (`bash_20250124`, `web_search_20250305`, `mcp_toolset`, ...).
-    """
-
-    name: str = ""
-    type: str | None = None
-    description: str | None = None
-    input_schema: Raw = Raw(b"")
-    strict: bool | None = None
-
-
-class ToolChange(Struct, frozen=True):
-    """Which tool a `tool_addition` or `tool_removal` speaks of: by name, or with its whole definition."""
-
-    type: str = "tool_reference"
-    name: str = ""
-    definition: Tool | None = None
-    description: str | None = None
-    input_schema: Raw = Raw(b"")
-
-
-class ToolAdditionBlock(Struct, frozen=True, tag="tool_addition"):
-    """From here on the model may call this tool."""
-
-    tool: ToolChange
-
-
-class ToolRemovalBlock(Struct, frozen=True, tag="tool_removal"):
-    """From here on the model may not call this tool."""
-
-    tool: ToolChange
-
+from ccproxy_trio.wire.tools import Tool, ToolAdditionBlock, ToolRemovalBlock
 
 SystemBlock = TextBlock | ToolAdditionBlock | ToolRemovalBlock | UnknownBlock
 
@@ -174,6 +139,10 @@ class MessagesRequest(CountRequest, frozen=True, kw_only=True):
     service_tier: str | None = None
     speed: str | None = None
     cache_control: CacheControl | None = None
+    # Left out, and told to the operator.
+    inference_geo: Raw = Raw(b"null")
+    billing_policy: Raw = Raw(b"null")
+    context_management: Raw = Raw(b"null")
     # What cannot be served elsewhere; `translate` refuses it where leaving it out would change the answer.
     mcp_servers: tuple[Raw, ...] | None = None
     container: str | dict[str, Raw] | None = None

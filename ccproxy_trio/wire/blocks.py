@@ -8,6 +8,8 @@ Source: Anthropic's Messages API reference and the `anthropic` package's beta ty
 
 from msgspec import Raw, Struct
 
+from ccproxy_trio.wire.tools import ToolAdditionBlock, ToolRemovalBlock
+
 
 class CacheControl(Struct, frozen=True):
     """A prompt-cache breakpoint after the block that carries it. `ttl` is `5m` or `1h`."""
@@ -85,7 +87,7 @@ class ToolReferenceBlock(Struct, frozen=True, tag="tool_reference"):
     tool_name: str
 
 
-class BrowserStateBlock(Struct, frozen=True, tag="browser_state"):
+class BrowserStateBlock(Struct, frozen=True, omit_defaults=True, tag="browser_state"):
     """Inside a tool result: the tabs of a browser after the call."""
 
     tabs: Raw = Raw(b"[]")
@@ -130,6 +132,8 @@ class CompactionBlock(Struct, frozen=True, tag="compaction"):
 
     content: str | None = None
     encrypted_content: str | None = None
+    cache_control: CacheControl | None = None
+    tool_changes: tuple[ToolAdditionBlock | ToolRemovalBlock, ...] | None = None  # of that history
 
 
 class ThinkingBlock(Struct, frozen=True, tag="thinking"):
@@ -205,6 +209,8 @@ class AdvisorResultBlock(ServerResultBlock, frozen=True, tag="advisor_tool_resul
 class McpResultBlock(ServerResultBlock, frozen=True, tag="mcp_tool_result"):
     """Of a tool behind an MCP server."""
 
+    is_error: bool | None = None
+
 
 class McpToolListingBlock(Struct, frozen=True, tag="mcp_tool_listing"):
     """The tools of an MCP server; nothing a model has to read again."""
@@ -222,6 +228,8 @@ UserBlock = (
     | ToolResultBlock
     | ContainerUploadBlock
     | CompactionBlock
+    | ToolAdditionBlock
+    | ToolRemovalBlock
     | UnknownBlock
 )
 AssistantBlock = (
@@ -241,6 +249,9 @@ AssistantBlock = (
     | McpResultBlock
     | McpToolListingBlock
     | FallbackBlock
+    | ContainerUploadBlock
+    | ToolAdditionBlock
+    | ToolRemovalBlock
     | CompactionBlock
     | ImageBlock
     | DocumentBlock

@@ -8,6 +8,8 @@ Source: OpenAI's API reference (chat completion object and chunk object); what O
 DeepSeek, Moonshot, Groq, Mistral and Gemini add to it is noted at the field.
 """
 
+import re
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -20,10 +22,13 @@ _NOTHING = (b"null", b"{}", b"[]", b'""', b"false")
 
 
 class FunctionPiece(Struct, frozen=True):
-    """A function's name and the JSON text of its arguments, or pieces of both. Some send an object."""
+    """A function's name and the JSON text of its arguments, or pieces of both. Some send an object.
+
+    `arguments` is not decoded: numbers of any size and keys that occur twice come out as they went in.
+    """
 
     name: str | None = None
-    arguments: Loose = None
+    arguments: Raw = ABSENT
 
 
 class CallPiece(Struct, frozen=True):
@@ -59,7 +64,7 @@ class Delta(Struct, frozen=True):
 class Choice(Struct, frozen=True):
     """One of `choices`. `stop_reason` (vLLM) and `matched_stop` (SGLang) tell the stop sequence."""
 
-    index: int | None = None
+    index: int | float | str | None = None
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: Loose = None
@@ -83,37 +88,60 @@ class Chunk(Struct, frozen=True):
     object: Loose = None
     message: Raw = ABSENT  # of an error that is not wrapped in `error`
     detail: Raw = ABSENT  # the same, from FastAPI
+    errors: Raw = ABSENT  # the same, from gateways that list them
     x_groq: GroqExtras | None = None
 
 
 class TokenDetails(Struct, frozen=True):
-    """A breakdown of prompt or completion tokens."""
+    """A breakdown of prompt or completion tokens. Counts are read one by one: a wrong one spoils no other."""
 
-    cached_tokens: Loose = None
-    cache_write_tokens: Loose = None
-    reasoning_tokens: Loose = None
+    cached_tokens: Raw = ABSENT
+    cache_write_tokens: Raw = ABSENT
+    reasoning_tokens: Raw = ABSENT
 
 
 class TokenCounts(Struct, frozen=True):
-    """A `usage` object. The last two are DeepSeek's and Moonshot's words for cached prompt tokens."""
+    """A `usage` object. The last two are DeepSeek's and Moonshot's words for cached prompt tokens.
 
-    prompt_tokens: Loose = None
-    completion_tokens: Loose = None
-    total_tokens: Loose = None
-    prompt_tokens_details: TokenDetails | None = None
-    completion_tokens_details: TokenDetails | None = None
-    prompt_cache_hit_tokens: Loose = None
-    cached_tokens: Loose = None
+    The details are objects, but for servers written in languages where an empty object is an empty list.
+    """
+
+    prompt_tokens: Raw = ABSENT
+    completion_tokens: Raw = ABSENT
+    total_tokens: Raw = ABSENT
+    prompt_tokens_details: Raw = ABSENT
+    completion_tokens_details: Raw = ABSENT
+    prompt_cache_hit_tokens: Raw = ABSENT
+    cached_tokens: Raw = ABSENT
 
 
 _chunk_decoder = msgspec.json.Decoder(Chunk)
 _chunks_decoder = msgspec.json.Decoder(list[Chunk])
 _counts_decoder = msgspec.json.Decoder(TokenCounts)
+_details_decoder = msgspec.json.Decoder(TokenDetails)
+_members_decoder = msgspec.json.Decoder(dict[str, Raw])
+
+_NO_DETAILS = TokenDetails()
+# Escapes of characters beyond U+FFFF, which have two halves, and (the last) of a half that stands alone.
+_HALVES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 
 
 def present(value: Raw) -> bool:
     """Whether a field was there with something in it: null, "", {}, [] and false say nothing."""
     return bool(value) and bytes(value) not in _NOTHING
+
+
+def complains(error: Raw) -> bool:
+    """Whether an `error` field tells of an error. Some gateways send one full of blanks with every answer."""
+    if not present(error):
+        return False
+    try:
+        members = _members_decoder.decode(error)
+    except (ValueError, RecursionError):
+        return True
+    return any(map(present, members.values()))
 
 
 def decode_chunk(payload: bytes) -> Chunk:
@@ -125,11 +153,24 @@ def decode_chunk(payload: bytes) -> Chunk:
     try:
         if not payload.isascii():
             payload.decode()  # what is passed on unread would otherwise never be looked at
-        if payload.startswith(b"["):
-            return _chunks_decoder.decode(payload)[0]
-        return _chunk_decoder.decode(payload)
+        try:
+            return _decode(payload)
+        except msgspec.DecodeError:
+            # Servers that cut text between two code units send half characters. JSON allows the escape, and
+            # a replacement character costs less than the answer.
+            return _decode(_HALVES.sub(_replacement, payload))
     except (ValueError, RecursionError, IndexError) as error:
         raise UpstreamFault(FaultKind.PROTOCOL, "the answer is not a chat completion") from error
+
+
+def _decode(payload: bytes) -> Chunk:
+    if payload.startswith(b"["):
+        return _chunks_decoder.decode(payload)[0]
+    return _chunk_decoder.decode(payload)
+
+
+def _replacement(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[1] is None else rb"\ufffd"
 
 
 def decode_counts(usage: Raw) -> TokenCounts | None:
@@ -138,3 +179,11 @@ def decode_counts(usage: Raw) -> TokenCounts | None:
         return _counts_decoder.decode(usage)
     except (ValueError, RecursionError):
         return None
+
+
+def decode_details(details: Raw) -> TokenDetails:
+    """The breakdown in a `..._details` value; an empty one where it is not such an object."""
+    try:
+        return _details_decoder.decode(details)
+    except (ValueError, RecursionError):
+        return _NO_DETAILS

@@ -31,6 +31,13 @@ class OutputTokensDetails(Struct, frozen=True):
     thinking_tokens: int
 
 
+class ServerToolUsage(Struct, frozen=True):
+    """How often a tool of the server's own was used."""
+
+    web_search_requests: int = 0
+    web_fetch_requests: int = 0
+
+
 class Usage(Struct, frozen=True):
     """Tokens of one answer. The four counts are always written; those of the input add up to the prompt."""
 
@@ -39,6 +46,7 @@ class Usage(Struct, frozen=True):
     cache_creation_input_tokens: int = 0
     cache_read_input_tokens: int = 0
     output_tokens_details: OutputTokensDetails | UnsetType = UNSET
+    server_tool_use: ServerToolUsage | UnsetType = UNSET
 
 
 class StopDetails(Struct, frozen=True, tag="refusal"):

@@ -1,6 +1,7 @@
 """What can go wrong with an upstream, as one closed vocabulary shared by every floor above."""
 
 import enum
+from typing import Literal
 
 import msgspec
 
@@ -51,12 +52,26 @@ class Overflow(msgspec.Struct, frozen=True):
     completion: int | None = None
 
 
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a request that the provider said it does not take.
+
+    `parameter` is its name or path as the provider wrote it (`stream_options.include_usage`); where it named
+    none, the path in the request that its words are about (`messages.role`). `objection` is to the parameter
+    as such, to its value, to its company (`tools`), to its not being there (`absence`), or not said.
+    `allowed` are the words among which the provider lists the values that it takes, if it does.
+    """
+
+    parameter: str
+    objection: Literal["parameter", "value", "tools", "absence", "unsaid"] = "unsaid"
+    allowed: tuple[str, ...] = ()
+
+
 class UpstreamFault(Exception):
     """One attempt failed. Carries facts, never a key, a URL or a body.
 
     `message` is the provider's own text after `translate.errors.sanitise`, or ours; it may be shown to the
     client. `status` is the upstream HTTP status where there was one. `retry_after` is in seconds, as the
-    provider asked (not clamped). `parameter` names the optional parameter a 400 complained of.
+    provider asked (not clamped). `refused` are the optional parameters that a 400 complained of.
     `whole_provider` says that a rate limit speaks of the account rather than of one model.
     """
 
@@ -67,7 +82,7 @@ class UpstreamFault(Exception):
         *,
         status: int | None = None,
         retry_after: float | None = None,
-        parameter: str | None = None,
+        refused: tuple[Refused, ...] = (),
         overflow: Overflow | None = None,
         whole_provider: bool = False,
     ) -> None:
@@ -76,9 +91,14 @@ class UpstreamFault(Exception):
         self.message = message
         self.status = status
         self.retry_after = retry_after
-        self.parameter = parameter
+        self.refused = refused
         self.overflow = overflow
         self.whole_provider = whole_provider
+
+    @property
+    def parameter(self) -> str | None:
+        """The first of the refused parameters."""
+        return self.refused[0].parameter if self.refused else None
 
 
 class Untranslatable(Exception):

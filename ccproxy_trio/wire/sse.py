@@ -27,7 +27,9 @@ class Decoder:
     """Bytes in, events out, in order, however the bytes are cut.
 
     Comments, `id:` and `retry:` are ignored; an event without a data line is none. A field called `error`
-    counts as an event of that name: llama.cpp reports failures inside a stream as `error: {...}`.
+    counts as an event of that name: llama.cpp reports failures inside a stream as `error: {...}`. Where an
+    event should begin and a JSON object does, this and the lines up to the next empty one are data: servers
+    that cannot answer forget to wrap their error, or the whole answer, in an event.
 
     A line longer than `max_line_bytes` or an event with more than `max_payload_bytes` of data is an
     `UpstreamFault(PROTOCOL)`. Events that came before it are given out first and the fault is raised by the
@@ -42,6 +44,7 @@ class Decoder:
         self._after_cr = False  # a "\n" that comes next belongs to the "\r" before it
         self._first_line = True
         self._event: str | None = None
+        self._bare = False  # inside JSON that nobody wrapped
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._fault: UpstreamFault | None = None
@@ -94,7 +97,7 @@ class Decoder:
                 continue
             if len(line) > self._max_line_bytes:
                 self._fail(f"a line of the event stream is longer than {self._max_line_bytes} bytes")
-            elif line.startswith(b"data: "):  # nearly every line there is
+            elif line.startswith(b"data: ") and not self._bare:  # nearly every line there is
                 self._add(line[6:])
             else:
                 self._field(line)
@@ -102,6 +105,10 @@ class Decoder:
                 return
 
     def _field(self, line: bytes) -> None:
+        if self._bare or (line.startswith(b"{") and not self._data):
+            self._bare = True
+            self._add(line)
+            return
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
@@ -124,6 +131,7 @@ class Decoder:
             self._data.clear()
             self._data_bytes = 0
         self._event = None
+        self._bare = False
 
     def _keep(self, rest: bytes) -> None:
         if not rest or self._fault is not None:

@@ -17,12 +17,15 @@ from ccproxy_trio.actors.provider import (
     Surroundings,
 )
 from ccproxy_trio.health.breaker import State
+from ccproxy_trio.health.lessons import Lesson, Notebook
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import Flag, Snapshot
 from ccproxy_trio.health.verdict import Ruling, judge
 from ccproxy_trio.journal import BreakerMoved, Cooling, Entry, ModelExcluded, ParameterLearned
-from ccproxy_trio.settings.model import BreakerSettings
+from ccproxy_trio.settings.model import BreakerSettings, DialectOptions
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+
+LESSON = Lesson("temperature", DialectOptions(sampling=False))
 
 
 class Bench:
@@ -42,6 +45,7 @@ class Bench:
             publish=self.published.append,
             journal=self.journal.append,
             drain=Draining(),
+            notebook=Notebook(models=("m", "other")),
         )
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -200,12 +204,40 @@ async def test_a_learned_parameter_comes_with_the_next_lease_of_that_model(
     first = await bench.provider.lease("m")
     assert isinstance(first, Lease)
     with first:
-        first.learn("temperature")
-        first.learn("temperature")
+        first.learn(LESSON)
+        first.learn(LESSON)
     second, other = await bench.provider.lease("m"), await bench.provider.lease("other")
     assert isinstance(second, Lease)
     assert isinstance(other, Lease)
-    assert (second.learned, other.learned) == (("temperature",), ())
+    assert (second.learned, other.learned) == ((LESSON,), ())
+    assert (await bench.provider.describe()).learned == {"m": (LESSON,)}
+    assert [e for e in bench.journal if isinstance(e, ParameterLearned)] == [
+        ParameterLearned(
+            provider="alpha",
+            model="m",
+            lesson='temperature: "sampling": false',
+            line='"options": {"sampling": false}',
+            others=("other",),
+        )
+    ]
+
+
+async def test_what_was_learned_outlives_a_crash_of_the_actor_and_is_told_once(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    lease = await bench.provider.lease("m")
+    assert isinstance(lease, Lease)
+    with lease:
+        lease.learn(LESSON)
+    await bench.provider.settled()
+    Incarnation(bench.around, epoch=1)  # publishes what it begins with
+    assert (bench.published[-1].epoch, bench.published[-1].learned) == (1, {"m": (LESSON,)})
+    again = await bench.provider.lease("m")
+    assert isinstance(again, Lease)
+    assert again.learned == (LESSON,)
+    with again:
+        again.learn(LESSON)
+    await bench.provider.settled()
     assert len([e for e in bench.journal if isinstance(e, ParameterLearned)]) == 1
 
 

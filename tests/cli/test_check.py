@@ -46,11 +46,38 @@ def test_a_good_file_is_shown_as_a_table_with_its_dialects(run):
         "ℹ️  Status: not asked (--probe does)",
     ]
     assert "profile openai" in lines[5]
-    assert lines[6] == ""  # one remark where all models agree
+    assert lines[6:9] == [
+        "   gpt-5: context window: 272,000 tokens (built in)",
+        "   gpt-4o: context window: 128,000 tokens (built in)",
+        "",
+    ]
     mixed = lines[lines.index("[mixed] Priority: 2") :]
     assert "   deepseek-chat: profile deepseek" in "\n".join(mixed)
     assert "   unheard-of: profile " in "\n".join(mixed)
     assert "canary" not in ended.output
+
+
+def test_a_window_is_shown_with_who_says_so_and_asked_for_where_it_matters(run):
+    ours = {"name": "ours", "api_key": "k", "models": {"big": ["llama3.2", "qwen3"]}}
+    local = ours | {"base_url": "http://127.0.0.1:11434/v1"}
+    told = run(config={"providers": [local | {"context_window": 32768}]}).stdout.splitlines()
+    assert "   context window: 32,768 tokens (configured)" in told  # one line where all models agree
+    told = run(config={"providers": [local | {"context_window": {"qwen3": 8192}}]}).stdout
+    assert "   qwen3: context window: 8,192 tokens (configured)" in told
+    assert "llama3.2: context window: not known, and this provider cuts what is too long" in told
+    assert "set context_window" in told
+    unknown = run(config={"providers": [ours | {"base_url": "https://gateway.example/v1"}]}).stdout
+    assert "   context window: not known; the provider says when a prompt is too long" in unknown
+
+
+def test_the_switches_of_a_dialect_are_shown_when_asked_for_as_options_would_say_them(run):
+    groq = {"name": "groq", "api_key": "k", "base_url": "https://api.groq.com/openai/v1"}
+    config = {
+        "providers": [groq | {"models": {"big": ["llama-3.3-70b-versatile"]}, "options": {"top_k": True}}]
+    }
+    assert "switches:" not in run(config=config).stdout
+    told = run("--switches", config=config).stdout
+    assert '   switches: max_tokens_field: "max_completion_tokens", top_k: true, ' in told
 
 
 def test_every_fault_is_told_at_once(run):

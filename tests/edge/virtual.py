@@ -3,7 +3,7 @@
 Nothing here touches a socket or a real clock, so five minutes of silence take milliseconds.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,16 +21,19 @@ from ccproxy_trio import app as root
 from ccproxy_trio.actors.dispatcher import Dispatcher, Step
 from ccproxy_trio.actors.provider import Provider
 from ccproxy_trio.attempt import Unit
+from ccproxy_trio.counting.vocabulary import Vocabulary
+from ccproxy_trio.documents.texts import Texts
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.exchange import Services
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import Snapshot
-from ccproxy_trio.journal import Entry
+from ccproxy_trio.journal import Entry, Tally
 from ccproxy_trio.routing.question import Query
 from ccproxy_trio.settings.model import DialectOptions, Models, ProviderSettings, Secret, Settings
 from ccproxy_trio.settings.scrub import scrubber, secrets_of_provider
 from ccproxy_trio.translate.dialect import Dialect, resolve
+from ccproxy_trio.upstream.search import Search
 
 Script = Callable[["FakeAnswer"], Awaitable[None]]
 
@@ -70,11 +73,13 @@ class FakeUpstream:
         self._scripts = list(scripts)
         self.nursery: trio.Nursery
         self.opened = 0
+        self.received: list[bytes] = []
         self.closed_at: list[float] = []
 
     @asynccontextmanager
     async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         msgspec.json.decode(body)
+        self.received.append(body)
         script = self._scripts[min(self.opened, len(self._scripts) - 1)]
         self.opened += 1
         answer = FakeAnswer()
@@ -195,7 +200,14 @@ class _Socket:
 
 
 @asynccontextmanager
-async def virtual_house(settings: Settings, **upstreams: FakeUpstream) -> AsyncIterator[House]:
+async def virtual_house(
+    settings: Settings,
+    *,
+    search: Search | None = None,
+    documents: Texts | None = None,
+    vocabularies: Mapping[str, Vocabulary] | None = None,
+    **upstreams: FakeUpstream,
+) -> AsyncIterator[House]:
     journal: list[Entry] = []
     world = root.World(draw=lambda: 0.0)
 
@@ -211,7 +223,15 @@ async def virtual_house(settings: Settings, **upstreams: FakeUpstream) -> AsyncI
             )
             for provider in settings.enabled()
         }
-        async with root.inhabited(units, settings, journal=journal.append, world=world) as running:
+        async with root.inhabited(
+            units,
+            settings,
+            journal=Tally(journal.append),
+            world=world,
+            search=search,
+            documents=documents,
+            vocabularies=vocabularies,
+        ) as running:
             yield running
 
     app = build(
@@ -235,7 +255,7 @@ class Client:
         self.headers: dict[str, str] = {}
         self.pieces: list[tuple[float, bytes]] = []
 
-    async def post(self, body: dict[str, Any], **headers: str) -> None:
+    async def post(self, body: dict[str, Any], *, path: str = "/v1/messages", **headers: str) -> None:
         content = msgspec.json.encode(
             {
                 "model": "claude-opus-4",
@@ -244,9 +264,13 @@ class Client:
                 **body,
             }
         )
+        await self.send(content, path=path, **headers)
+
+    async def send(self, content: bytes, *, path: str = "/v1/messages", **headers: str) -> None:
+        """Ask with a body as it is."""
         request = h11.Request(
             method="POST",
-            target="/v1/messages",
+            target=path,
             headers=[
                 ("host", "127.0.0.1:8082"),
                 ("content-type", "application/json"),
@@ -256,6 +280,13 @@ class Client:
         )
         send = self._http.send
         await self.stream.send_all(send(request) + send(h11.Data(data=content)) + send(h11.EndOfMessage()))
+
+    async def get(self, path: str) -> Any:
+        """What a JSON page says."""
+        request = h11.Request(method="GET", target=path, headers=[("host", "127.0.0.1:8082")])
+        await self.stream.send_all(self._http.send(request) + self._http.send(h11.EndOfMessage()))
+        await self.head()
+        return msgspec.json.decode(await self.body())
 
     async def head(self) -> int:
         event = await self._next()

@@ -4,7 +4,7 @@ import pytest
 
 from ccproxy_trio.health.snapshot import State
 from ccproxy_trio.routing.order import fits, in_order
-from ccproxy_trio.routing.question import VISION, Rules
+from ccproxy_trio.routing.question import VISION, Rules, Size
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.wire.faults import FaultKind, Overflow
 from tests.routing.asking import A2, B2, NO_NUMBERS, A, B, C, failed, health, query, rules, shut, view_of
@@ -87,11 +87,43 @@ WINDOWS = {A: 1000, B: 2000}
 
 
 @pytest.mark.parametrize(
-    ("prompt", "fitting"), [(0, "abc"), (1000, "abc"), (1001, "bc"), (2000, "bc"), (2001, "c")]
+    ("prompt", "fitting"), [(0, "abc"), (1200, "abc"), (1201, "bc"), (2400, "bc"), (2401, "c")]
 )
-def test_a_known_window_is_held_against_our_estimate(prompt: int, fitting: str) -> None:
+def test_an_estimate_rules_out_only_what_cannot_fit_however_wrong_it_is(prompt: int, fitting: str) -> None:
     known = rules(windows=WINDOWS)
-    assert names([c for c in ALL if fits(c, query(prompt_tokens=prompt), known)]) == fitting
+    assert names([c for c in ALL if fits(c, query(size=Size(tokens=prompt)), known)]) == fitting
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fitting"), [(1000, "abc"), (1001, "bc"), (2000, "bc"), (2001, "c"), (9000, "c")]
+)
+def test_who_cuts_without_a_word_is_held_to_the_estimate_itself(prompt: int, fitting: str) -> None:
+    silent = rules(windows=WINDOWS, silent=frozenset(ALL))
+    assert names([c for c in ALL if fits(c, query(size=Size(tokens=prompt)), silent)]) == fitting
+
+
+@pytest.mark.parametrize("silent", [frozenset(), frozenset(ALL)])
+@pytest.mark.parametrize(("exact", "fitting"), [(1000, "abc"), (1001, "bc")])
+def test_an_exact_count_decides_exactly(exact: int, fitting: str, silent: frozenset[Candidate]) -> None:
+    """Whatever the estimate says, in either direction."""
+    for estimate in (10, 5000):
+        size = Size(tokens=estimate, exact={A: exact, B: 1})
+        known = rules(windows=WINDOWS, silent=silent)
+        assert names([c for c in ALL if fits(c, query(size=size), known)]) == fitting
+
+
+def test_the_guess_at_media_is_held_only_against_those_who_cut_without_a_word() -> None:
+    """One provider weighs a page at 260 tokens, another at 3,000."""
+    photos = query(size=Size(tokens=9000, media=8500))
+    counted = query(size=Size(tokens=9000, media=8500, exact={A: 9100}))
+    for question in (photos, counted):
+        assert fits(A, question, rules(windows=WINDOWS))
+        assert not fits(A, question, rules(windows=WINDOWS, silent=frozenset({A})))
+
+
+def test_the_best_figure_for_a_candidate_is_its_own_count() -> None:
+    size = Size(tokens=10, exact={A: 12})
+    assert (size.at(A), size.at(B)) == (12, 10)
 
 
 @pytest.mark.parametrize(
@@ -103,13 +135,14 @@ def test_a_known_window_is_held_against_our_estimate(prompt: int, fitting: str) 
         (Overflow(limit=1999), 0, "b"),
         (NO_NUMBERS, 0, "b"),  # more than the window of the one that said so
         (None, 1500, "b"),
-        (None, 2000, ""),
+        (None, 2400, "b"),
+        (None, 2401, ""),
     ],
 )
 def test_after_an_overflow_only_a_window_known_to_be_larger_will_do(
     told: Overflow | None, prompt: int, fitting: str
 ) -> None:
-    question = query(failed(A, FaultKind.CONTEXT_OVERFLOW, overflow=told), prompt_tokens=prompt)
+    question = query(failed(A, FaultKind.CONTEXT_OVERFLOW, overflow=told), size=Size(tokens=prompt))
     known: Rules = rules(windows=WINDOWS)
     assert names([c for c in ALL if fits(c, question, known)]) == fitting
 

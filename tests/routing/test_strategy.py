@@ -8,7 +8,7 @@ import pytest
 from ccproxy_trio.health.snapshot import Flag, Snapshot, State
 from ccproxy_trio.health.verdict import Next
 from ccproxy_trio.routing.budget import Budget
-from ccproxy_trio.routing.question import VISION, Query, Rules
+from ccproxy_trio.routing.question import VISION, Query, Rules, Size
 from ccproxy_trio.routing.strategy import GiveUp, Use, Wait
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import Models, ProviderSettings, RetryBudget, Secret, Settings
@@ -167,7 +167,7 @@ def test_a_larger_model_of_the_same_provider_will_do() -> None:
 
 def test_a_prompt_too_long_for_every_known_window_is_not_sent_at_all() -> None:
     windows = rules(windows={A: 10, B: 10, C: 10})
-    assert ask(query(prompt_tokens=11), rules_=windows) == GiveUp(turn=0)
+    assert ask(query(size=Size(tokens=13)), rules_=windows) == GiveUp(turn=0)
 
 
 def test_a_round_makes_no_more_attempts_than_allowed() -> None:
@@ -579,6 +579,8 @@ def test_the_rules_are_read_from_the_settings() -> None:
         tells=False,
         failover_on_400=True,
     )
+    known = Rules.of(settings, windows={A: 5}, silent=frozenset({B}))
+    assert (known.windows, known.silent) == ({A: 5}, {B})
     plain = Rules.of(Settings(providers=(provider("a"),)))
     assert (plain.panics, plain.tells, plain.blind, plain.windows) == (True, True, frozenset(), {})
     assert (plain.max_attempts, plain.queue_wait, plain.patience) == (6, 5.0, 20.0)

@@ -380,3 +380,10 @@ def test_every_key_is_held_to_what_the_structs_say(
             else:
                 with contextlib.suppress(ConfigError):  # a rule between keys may still refuse it
                     validate(document, {})
+
+
+@pytest.mark.parametrize("wish", [True, False, 150_000])
+def test_scaling_is_a_switch_or_a_window(wish: bool | int) -> None:
+    assert check(settings(scale_usage_to_window=wish)).settings.scale_usage_to_window == wish
+    (fault,) = faults(settings(scale_usage_to_window="yes"))
+    assert "should be true or false or a whole number" in fault

@@ -9,17 +9,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Chunk = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
 
 
 class Call(Struct, frozen=True):
-    """A tool call as a provider makes it. `arguments` is encoded as JSON; a `str` goes out as it is."""
+    """A tool call as a provider makes it. `arguments` is encoded as JSON; a `str` goes out as it is.
+
+    `extra` is Gemini's `extra_content`, which carries a call's thought signature.
+    """
 
     name: str
     arguments: dict[str, Any] | str
     id: str = "call_0"  # the same in every answer: some servers restart their numbering each turn
+    extra: dict[str, Any] | None = None
 
     @property
     def arguments_text(self) -> str:
@@ -70,13 +75,21 @@ def reasoning_chunks(*pieces: str, field: str = "reasoning_content") -> list[Chu
     return [chunk({field: piece}) for piece in pieces]
 
 
+def detail_chunks(*pieces: dict[str, Any]) -> list[Chunk]:
+    """Items of `reasoning_details` or pieces of them, as OpenRouter streams them: with their text beside."""
+    return [
+        chunk({"reasoning": piece.get("text") or piece.get("summary"), "reasoning_details": [piece]})
+        for piece in pieces
+    ]
+
+
 def tool_call_chunks(*calls: Call) -> list[Chunk]:
     """Each call in three chunks: id and name, then its arguments in two halves, as OpenAI streams them."""
     chunks = []
     for index, call in enumerate(calls):
         text = call.arguments_text
         middle = len(text) // 2
-        start = {"index": index, "id": call.id, "type": "function"}
+        start = {"index": index, "id": call.id, "type": "function"} | _extra(call)
         chunks.append(chunk({"tool_calls": [start | {"function": {"name": call.name, "arguments": ""}}]}))
         chunks += [
             chunk({"tool_calls": [{"index": index, "function": {"arguments": half}}]})
@@ -108,12 +121,14 @@ def sse(payloads: Iterable[Chunk]) -> bytes:
 class Turn(Struct, frozen=True, kw_only=True):
     """One assistant turn, to be served as a stream or as a whole, whichever the request asks for.
 
-    Order is reasoning, text, calls. `finish` None: `tool_calls` with calls, else `stop`.
+    Order is reasoning, text, calls. `finish` None: `tool_calls` with calls, else `stop`. `details` are
+    `reasoning_details`, in a stream one chunk each.
     """
 
     text: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
     reasoning: tuple[str, ...] = ()
+    details: tuple[dict[str, Any], ...] = ()
     finish: str | None = None
     usage: Usage = Usage()
 
@@ -127,6 +142,7 @@ class Turn(Struct, frozen=True, kw_only=True):
         return [
             role_chunk(),
             *reasoning_chunks(*self.reasoning),
+            *detail_chunks(*self.details),
             *text_chunks(*self.text),
             *tool_call_chunks(*self.calls),
         ]
@@ -140,6 +156,8 @@ class Turn(Struct, frozen=True, kw_only=True):
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.text) or None}
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
+        if self.details:
+            message["reasoning_details"] = list(self.details)
         if self.calls:
             message["tool_calls"] = [_whole_call(call) for call in self.calls]
         return {
@@ -157,13 +175,21 @@ def says(*pieces: str, reasoning: Sequence[str] = (), usage: Usage | None = None
     return Turn(text=pieces, reasoning=tuple(reasoning), usage=usage or Usage())
 
 
-def calls(*wanted: Call, text: str = "") -> Turn:
+def calls(
+    *wanted: Call, text: str = "", reasoning: Sequence[str] = (), details: Sequence[dict[str, Any]] = ()
+) -> Turn:
     """A turn that calls tools, several at once when several are given. Ids count within the turn."""
     numbered = tuple(
-        Call(call.name, call.arguments, f"call_{index}") if call.id == "call_0" else call
+        replace(call, id=f"call_{index}") if call.id == "call_0" else call
         for index, call in enumerate(wanted)
     )
-    return Turn(calls=numbered, text=(text,) if text else ())
+    return Turn(
+        calls=numbered, text=(text,) if text else (), reasoning=tuple(reasoning), details=tuple(details)
+    )
+
+
+def _extra(call: Call) -> dict[str, Any]:
+    return {"extra_content": call.extra} if call.extra else {}
 
 
 def _whole_call(call: Call) -> dict[str, Any]:
@@ -171,4 +197,4 @@ def _whole_call(call: Call) -> dict[str, Any]:
         "id": call.id,
         "type": "function",
         "function": {"name": call.name, "arguments": call.arguments_text},
-    }
+    } | _extra(call)

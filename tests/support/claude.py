@@ -14,6 +14,7 @@ from msgspec import Struct
 
 VERSION = "2.1.197"
 PACKAGE = f"@anthropic-ai/claude-code@{VERSION}"
+STREAM_JSON = ("--output-format", "stream-json", "--verbose", "--include-partial-messages")
 FOLDER = Path(__file__).parents[2] / "build" / "claude-cli"  # where `python -m tests` installs it
 
 
@@ -29,6 +30,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """What the user reads at the end."""
         return str(self.result.get("result", ""))
+
+    @property
+    def session(self) -> str:
+        """The session's id, for `--resume`."""
+        return str(self.result["session_id"])
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The stream events that the CLI has read; it prints them if asked with `STREAM_JSON`."""
+        lines = [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
+        return [line["event"] for line in lines if line.get("type") == "stream_event"]
 
     @property
     def failed(self) -> bool:

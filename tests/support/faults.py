@@ -5,12 +5,13 @@ from typing import Literal
 
 import trio
 
-from tests.support.chunks import DONE, Chunk, error_chunk, finish_chunk, role_chunk, text_chunks
+from tests.support.chunks import DONE, Chunk, Turn, error_chunk, finish_chunk, role_chunk, text_chunks
 from tests.support.scripted import (
     BODY_END,
     Cut,
     Hold,
     Linger,
+    Pause,
     Repeat,
     Send,
     Step,
@@ -47,6 +48,30 @@ def too_long(*, prompt: int, limit: int) -> Steps:
         f"{prompt} tokens. Please reduce the length of the messages."
     )
     return bad_request(text, code="context_length_exceeded", param="messages")
+
+
+def too_long_for_gemini(*, prompt: int, limit: int) -> Steps:
+    """A context overflow in Gemini's words, and in the list that its compatible endpoint wraps errors in."""
+    text = f"The input token count ({prompt}) exceeds the maximum number of tokens allowed ({limit})."
+    return json_reply(400, [{"error": {"code": 400, "message": text, "status": "INVALID_ARGUMENT"}}])
+
+
+def too_long_for_llama(*, prompt: int, limit: int) -> Steps:
+    """A context overflow of llama.cpp: the numbers stand in fields."""
+    text = "the request exceeds the available context size, try increasing it"
+    numbers = {"n_prompt_tokens": prompt, "n_ctx": limit}
+    error = {"code": 400, "message": text, "type": "exceed_context_size_error"} | numbers
+    return json_reply(400, {"error": error})
+
+
+def too_long_with_answer(*, prompt: int, answer: int, limit: int) -> Steps:
+    """Prompt and answer together are too long, in the words of vLLM and DeepSeek, and in vLLM's envelope."""
+    text = (
+        f"This model's maximum context length is {limit} tokens. However, you requested {prompt + answer} "
+        f"tokens ({prompt} in the messages, {answer} in the completion). Please reduce the length of the "
+        "messages or completion."
+    )
+    return json_reply(400, {"object": "error", "message": text, "type": "BadRequestError", "code": 400})
 
 
 def silent() -> Steps:
@@ -122,6 +147,21 @@ def stops_talking(*pieces: str) -> Steps:
     return (head(), *stream_of([role_chunk(), *text_chunks(*pieces)]), Linger())
 
 
+def slow(turn: Turn, *, before: float, within: float) -> Steps:
+    """A good answer behind a silence of `before` seconds, with another of `within` behind its first text."""
+    chunks = turn.chunks()
+    first_text = next(place for place, each in enumerate(chunks) if _text_of(each)) + 1
+    return (
+        Pause(before),
+        head(),
+        *stream_of(chunks[:first_text]),
+        Pause(within),
+        *stream_of(chunks[first_text:]),
+        body(DONE),
+        BODY_END,
+    )
+
+
 def paused(before: str, gate: trio.Event, after: str) -> Steps:
     """A good answer in two halves; the second comes when the test sets `gate`."""
     rest = [*text_chunks(after), finish_chunk("stop")]
@@ -133,3 +173,7 @@ def paused(before: str, gate: trio.Event, after: str) -> Steps:
         body(DONE),
         BODY_END,
     )
+
+
+def _text_of(piece: Chunk) -> str:
+    return "".join(choice["delta"].get("content") or "" for choice in piece["choices"])

@@ -7,8 +7,7 @@
     client.sse      the frames that the client gets, signatures spelt out
     message.json    the same as one message; not where the answer fails
 
-and nothing else. `python -m tests.support.goldens` writes the last two anew: read the difference before you
-keep it.
+and nothing else. `python -m tests.golden` writes the last two anew and shows the difference.
 """
 
 import base64
@@ -68,6 +67,14 @@ class Golden(Struct, frozen=True):
         return show_completion(self.reader(), emitter_of(), b"".join(reads))
 
 
+class Rewritten(Struct, frozen=True):
+    """A generated file: its text (None: there is none) and what it should be (None: it should not be)."""
+
+    path: Path
+    old: str | None
+    new: str | None
+
+
 def load(folder: Path, *, complete: bool = True) -> Golden:
     """The case in `folder`; `complete`: what the client gets must be there.
 
@@ -83,7 +90,7 @@ def load(folder: Path, *, complete: bool = True) -> Golden:
         raise ValueError(f"{folder.name}: needs either upstream.sse or upstream.json")
     if complete and "client.sse" not in files:
         raise ValueError(f"{folder.name}: client.sse is missing")
-    client = _text(folder / "client.sse")
+    client = text_of(folder / "client.sse")
     fails = client is not None and "event: error\n" in client
     if complete and fails == ("message.json" in files):
         raise ValueError(
@@ -95,11 +102,12 @@ def load(folder: Path, *, complete: bool = True) -> Golden:
         upstream=(folder / bodies.pop()).read_bytes(),
         streamed="upstream.sse" in files,
         client=client,
-        message=_text(folder / "message.json"),
+        message=text_of(folder / "message.json"),
     )
 
 
-def _text(path: Path) -> str | None:
+def text_of(path: Path) -> str | None:
+    """What a file holds, with the line ends it has; None where there is none."""
     return path.read_bytes().decode() if path.exists() else None
 
 
@@ -138,17 +146,10 @@ def as_message(events: list[Event]) -> str:
     return spelt_out(msgspec.json.format(encode_message(fold(events)), indent=2).decode()) + "\n"
 
 
-def write(folder: Path) -> None:
-    """Write what the client gets in this case."""
+def rewritten(folder: Path) -> Iterator[Rewritten]:
+    """The files that are generated for the case in `folder`: what they are and what they should be."""
     golden = load(folder, complete=False)
     events = golden.events([golden.upstream])
-    (folder / "client.sse").write_bytes(as_frames(events).encode())
-    if isinstance(events[-1], ErrorEvent):
-        (folder / "message.json").unlink(missing_ok=True)
-    else:
-        (folder / "message.json").write_bytes(as_message(events).encode())
-
-
-if __name__ == "__main__":
-    for case in sorted(ROOT.iterdir()):
-        write(case)
+    failed = isinstance(events[-1], ErrorEvent)
+    yield Rewritten(folder / "client.sse", golden.client, as_frames(events))
+    yield Rewritten(folder / "message.json", golden.message, None if failed else as_message(events))

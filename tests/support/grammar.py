@@ -79,6 +79,7 @@ def check(events: Sequence[Json], *, whole: bool = True) -> Story:
         assert not story.over, f"{event['type']} after the end"
         kind = event["type"]
         if kind == "ping":
+            assert story.message is not None, "a ping before the beginning"
             continue
         assert (kind == "message_start") == (story.message is None), f"{kind} at {position}"
         if closed_at >= 0 and kind != "error":

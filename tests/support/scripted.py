@@ -40,6 +40,12 @@ class Repeat(Struct, frozen=True):
     every: float
 
 
+class Pause(Struct, frozen=True):
+    """Write nothing for so many seconds."""
+
+    seconds: float
+
+
 class Hold(Struct, frozen=True):
     """Write nothing until the test sets the event."""
 
@@ -56,7 +62,7 @@ class Cut(Struct, frozen=True):
     how: Literal["fin", "rst"]
 
 
-Step = Send | Repeat | Hold | Linger | Cut
+Step = Send | Repeat | Pause | Hold | Linger | Cut
 Reply = Turn | tuple[Step, ...]
 
 
@@ -98,8 +104,8 @@ Script = Callable[[Request], Reply]
 class ScriptedProvider:
     """One provider. It owns its port for good, whether or not it listens there just now.
 
-    `also_allowed` names top-level request keys of its dialect that OpenAI does not know. `api_version` makes
-    it speak Azure's paths and header.
+    `also_allowed` names keys of its dialect that OpenAI does not know: of requests, messages and calls.
+    `api_version` makes it speak Azure's paths and header.
     """
 
     def __init__(
@@ -284,6 +290,8 @@ class _Wire:
                     await self._stream.send_all(data)
                 case Repeat():
                     await self._repeat(step)
+                case Pause(seconds):
+                    await trio.sleep(seconds)
                 case Hold(gate):
                     await gate.wait()
                 case Linger():
@@ -330,6 +338,11 @@ def stream_of(chunks: Iterable[Chunk]) -> tuple[Step, ...]:
     return tuple(body(sse([chunk])) for chunk in chunks)
 
 
+def stream_reply(chunks: Iterable[Chunk]) -> tuple[Step, ...]:
+    """A whole stream of these chunks, with `[DONE]`."""
+    return (head(), *stream_of(chunks), body(DONE), BODY_END)
+
+
 def json_reply(status: int, content: object, **headers: str) -> tuple[Step, ...]:
     """A whole response with a JSON body. Header names are given with underscores."""
     return raw_reply(status, json.dumps(content).encode(), content_type="application/json", **headers)
@@ -345,7 +358,7 @@ def rendered(turn: Turn, request: Request) -> tuple[Step, ...]:
     """A turn as the request wants it: a stream or one JSON object."""
     if not request.body.get("stream"):
         return json_reply(200, turn.completion())
-    return (head(), *stream_of(turn.chunks()), body(DONE), BODY_END)
+    return stream_reply(turn.chunks())
 
 
 _PHRASES = frozenset(HTTPStatus)

@@ -100,6 +100,16 @@ def test_a_key_of_another_dialect_may_be_allowed() -> None:
     assert violations(body(top_k=5), also_allowed=frozenset({"top_k"})) == []
 
 
+def test_it_is_allowed_in_messages_and_calls_and_all_else_is_still_judged() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": {}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "hm"}
+    allowed = frozenset({"extra_content", "reasoning_content"})
+    assert violations(body(said), also_allowed=allowed) == ["messages: the calls ['c'] were never answered"]
+    assert violations(body(said), also_allowed=frozenset({"reasoning_content"})) != violations(
+        body(said), also_allowed=allowed
+    )
+
+
 def test_only_the_fitting_branch_of_a_union_complains() -> None:
     assert violations(body({"role": "user", "content": "x", "cache_control": {}})) == [
         "1.ChatCompletionUserMessageParam.cache_control: Extra inputs are not permitted"

@@ -22,11 +22,29 @@ _DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,(.+)", re.DOTAL
 def violations(body: dict[str, Any], *, also_allowed: frozenset[str] = frozenset()) -> list[str]:
     """Everything that is wrong with a request body, a sentence each; empty when it is right.
 
-    `also_allowed` names top-level keys of other dialects (`reasoning`, `top_k`), which are left unchecked.
+    `also_allowed` names keys of other dialects (`top_k`, a message's `reasoning_content`, a call's
+    `extra_content`), which are left unchecked.
     """
-    standard = {key: value for key, value in body.items() if key not in also_allowed}
+    standard = _without(body, also_allowed)
     mistyped = list(_type_violations(standard))
-    return mistyped or [*_sequence_violations(body["messages"]), *_rule_violations(body)]
+    return mistyped or [*sequence_violations(body["messages"]), *_rule_violations(body)]
+
+
+def _without(body: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    """The body without these keys at its top, in its messages, and in their calls and parts."""
+
+    def left(item: Any) -> Any:
+        return {key: value for key, value in item.items() if key not in keys}
+
+    def of_message(message: Any) -> Any:
+        lists = {name: message.get(name) for name in ("tool_calls", "content")}
+        kept = {name: [left(item) for item in items] for name, items in lists.items() if type(items) is list}
+        return left(message) | kept
+
+    return {
+        key: [of_message(message) for message in value] if key == "messages" else value
+        for key, value in left(body).items()
+    }
 
 
 def _type_violations(body: dict[str, Any]) -> Iterator[str]:
@@ -63,7 +81,7 @@ def _of_likeliest_branch(error: ValidationError) -> list[Any]:
     return min(branches.values(), key=misfit)
 
 
-def _sequence_violations(messages: list[dict[str, Any]]) -> Iterator[str]:
+def sequence_violations(messages: list[dict[str, Any]]) -> Iterator[str]:
     """Every call is answered once, right after the message that made it, before anything else is said."""
     open_calls: set[str] = set()
     for place, message in enumerate(messages):

@@ -1,21 +1,41 @@
-"""Golden requests: folders of `request.json`, `upstream_request.json` and `settings.json` for the target.
+"""Golden requests and refusals, as data.
 
-`settings.json` holds `profile` and `model`, and where they matter `base_url`, `options`, `session`, and what
-is expected beside the body: `names`, `stop_sequences`, `show_thinking`.
+`tests/golden/requests/<case>/` holds
+
+    request.json            the client's body
+    settings.json           where it goes: `profile`, `model`, and where they matter `base_url`, `options`,
+                            `session`; and what is expected beside the body: `names`, `stop_sequences`,
+                            `show_thinking`, `notes`
+    upstream_request.json   what the upstream reads
+
+`tests/golden/refused/<case>/` holds `request.json`, `settings.json`, and `refusal.json`: what the client is
+told. `python -m tests.golden` writes what is expected anew and shows the difference.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-FOLDER = Path(__file__).parent.parent / "golden" / "requests"
-FILES = {"request.json", "upstream_request.json", "settings.json"}
+from ccproxy_trio.translate.dialect import resolve
+from ccproxy_trio.translate.request import Target, Translated, translate
+from ccproxy_trio.wire.anthropic import decode_request
+from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
+from ccproxy_trio.wire.openai import encode
+from tests.support.goldens import Rewritten
+from tests.translate.asking import provider
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+REQUESTS = GOLDEN / "requests"
+REFUSED = GOLDEN / "refused"
+ROWS = GOLDEN / "rows"
+_ASKED = {"request.json", "settings.json"}
 
 
-class GoldenSettings(Struct, frozen=True, forbid_unknown_fields=True):
+class GoldenSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where the request goes, and what is expected beside the body."""
 
     profile: str
@@ -26,30 +46,102 @@ class GoldenSettings(Struct, frozen=True, forbid_unknown_fields=True):
     names: dict[str, str] = {}
     stop_sequences: tuple[str, ...] = ()
     show_thinking: bool = True
+    notes: tuple[str, ...] = ()
+
+
+class Refusal(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the client is told. `elsewhere`: another provider may take the request."""
+
+    status: int
+    type: str
+    message: str
+    elsewhere: bool = False
 
 
 class Golden(Struct, frozen=True):
-    """One case. `asked` is the client's body, `expected` what the upstream must read."""
+    """One case. `asked` is the client's body; `expected` is None where it is still to be written."""
 
     name: str
     asked: bytes
     settings: GoldenSettings
-    expected: dict[str, Any]
+    expected: Any
+
+    def translated(self) -> Translated:
+        """What the request becomes.
+
+        Raises:
+            RequestRefused: it cannot be served.
+            Untranslatable: it cannot be served by this provider.
+        """
+        where = self.settings
+        dialect = resolve(provider(where.profile, base_url=where.base_url, **where.options), where.model)
+        target = Target(provider="alpha", model=where.model, dialect=dialect, session=where.session)
+        return translate(decode_request(self.asked), target)
+
+    def refusal(self) -> Refusal:
+        """Why the request is refused."""
+        try:
+            self.translated()
+        except RequestRefused as refused:
+            return Refusal(refused.status, refused.kind, refused.message)
+        except Untranslatable as refused:
+            return Refusal(400, "invalid_request_error", str(refused), elsewhere=True)
+        raise ValueError(f"{self.name}: the request is not refused")
 
 
-def load(folder: Path) -> Golden:
-    """Read one case; a file missing or left over is an error, so that no case is half a case."""
+def load(folder: Path, *, complete: bool = True) -> Golden:
+    """The case in `folder`; `complete`: what is expected must be there.
+
+    Raises:
+        ValueError: a file missing or left over, so that no case is half a case.
+    """
+    expected = _expectation(folder)
     found = {path.name for path in folder.iterdir()}
-    if found != FILES:
-        raise ValueError(f"{folder.name}: files {sorted(found ^ FILES)} are missing or unknown")
+    wanted = _ASKED | {expected}
+    if found != wanted and (complete or found != _ASKED):
+        raise ValueError(f"{folder.name}: files {sorted(found ^ wanted)} are missing or unknown")
     return Golden(
         folder.name,
         (folder / "request.json").read_bytes(),
         msgspec.json.decode((folder / "settings.json").read_bytes(), type=GoldenSettings),
-        json.loads((folder / "upstream_request.json").read_bytes()),
+        json.loads((folder / expected).read_bytes()) if expected in found else None,
     )
 
 
-def load_all() -> list[Golden]:
-    """Every case, by name."""
-    return [load(folder) for folder in sorted(FOLDER.iterdir())]
+def load_all(root: Path = REQUESTS) -> list[Golden]:
+    """Every case below `root`, by name."""
+    return [load(folder) for folder in sorted(root.iterdir())]
+
+
+def rewritten(folder: Path) -> Iterator[Rewritten]:
+    """The files that are generated for the case in `folder`: what they are and what they should be."""
+    golden = load(folder, complete=False)
+    path = folder / _expectation(folder)
+    old = path.read_text() if path.exists() else None
+    if folder.parent.name == REFUSED.name:
+        yield Rewritten(path, old, _written(msgspec.to_builtins(golden.refusal())))
+        return
+    translated = golden.translated()
+    yield Rewritten(path, old, _written(json.loads(encode(translated.chat))))
+    settings = msgspec.structs.replace(
+        golden.settings,
+        names=translated.names,
+        stop_sequences=translated.stop_sequences,
+        show_thinking=translated.show_thinking,
+        notes=translated.notes,
+    )
+    path = folder / "settings.json"
+    yield Rewritten(path, path.read_text(), _written(msgspec.to_builtins(settings)))
+
+
+def rows(name: str) -> dict[str, list[str]]:
+    """A register: each row of the translation in our words, and the goldens that show it."""
+    return msgspec.json.decode((ROWS / f"{name}.json").read_bytes(), type=dict[str, list[str]])
+
+
+def _expectation(folder: Path) -> str:
+    return "refusal.json" if folder.parent.name == REFUSED.name else "upstream_request.json"
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

@@ -124,9 +124,7 @@ def test_tool_result_lists_are_lines() -> None:
 
 def test_browser_state_is_json_text() -> None:
     state = {"type": "browser_state", "tabs": [{"tab_id": "1", "title": "t", "url": "u"}]}
-    assert answered([state]) == (
-        '{"type":"browser_state","tabs":[{"tab_id": "1", "title": "t", "url": "u"}],"state_changes":null}'
-    )
+    assert answered([state]) == '{"type":"browser_state","tabs":[{"tab_id":"1","title":"t","url":"u"}]}'
 
 
 def test_failed_result_says_so_even_without_text() -> None:
@@ -204,7 +202,7 @@ def test_tools_that_anthropic_ran_become_words() -> None:
         "out\nerr",
         "Grep",
         "[image]",
-        "[document PDF: not available here]",
+        "x",
     ]
 
 

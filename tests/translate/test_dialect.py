@@ -6,7 +6,7 @@ import pytest
 
 from ccproxy_trio.settings.model import DialectOptions, ProfileName
 from ccproxy_trio.translate import profiles
-from ccproxy_trio.translate.dialect import Dialect, reason, resolve
+from ccproxy_trio.translate.dialect import Dialect, differences, reason, resolve
 from tests.translate.asking import dialect, provider
 
 
@@ -147,6 +147,15 @@ def test_open_weights_speak_as_their_makers_do() -> None:
     assert facts("gemini", "gemini-2.0-flash", "reasoning") == ("none",)
 
 
+@pytest.mark.parametrize(
+    ("host", "takes_it"),
+    [("api.together.xyz", True), ("api.together.ai", True), ("api.fireworks.ai", True), ("a.example", False)],
+)
+def test_top_k_goes_to_servers_known_to_take_it(host: str, takes_it: bool) -> None:
+    asked = provider("auto", base_url=f"https://{host}/v1")
+    assert resolve(asked, "llama-3.3-70b").top_k is takes_it
+
+
 def test_deepseeks_beta_continues_a_prefix() -> None:
     beta = provider("auto", base_url="https://api.deepseek.com/beta/")
     assert resolve(beta, "deepseek-chat").prefill == "prefix"
@@ -165,9 +174,72 @@ def test_options_win_over_everything() -> None:
     )
 
 
-def test_every_switch_of_the_configuration_is_a_field_of_the_dialect() -> None:
+NOT_TO_BE_SET = {
+    "profile": "a key of its own in the provider's entry",
+    "extra_key": "follows from the host: Vertex and the Gemini API each read only their own",
+}
+
+
+def test_every_switch_can_be_set_in_the_configuration_but_for_those_that_follow_from_something_else() -> None:
+    assert set(Dialect.__struct_fields__) - set(DialectOptions.__struct_fields__) == set(NOT_TO_BE_SET)
     assert set(DialectOptions.__struct_fields__) < set(Dialect.__struct_fields__)
-    assert set(profiles.Switches.__struct_fields__) < set(Dialect.__struct_fields__)
+
+
+# The switches that every profile is described by, and what an unknown server is taken to want.
+TABLE = {
+    "wire": "chat",
+    "max_tokens_field": "max_tokens",
+    "output_cap": None,
+    "system_role": "system",
+    "mid_system": "user",
+    "reasoning": "none",
+    "efforts": ("low", "medium", "high"),
+    "replay": "none",
+    "tool_media": "user",
+    "schema": "json",
+    "tool_id": "plain40",
+    "sampling": True,
+    "stop": True,
+    "parallel": True,
+    "stream_usage": True,
+    "json_schema": True,
+    "strict": False,
+    "cache": "none",
+    "prompt_cache_key": False,
+    "user_field": "none",
+    "merge_users": False,
+}
+
+
+def test_an_unknown_server_is_spoken_to_with_the_least() -> None:
+    chosen = msgspec.structs.asdict(dialect("generic"))
+    assert {name: chosen[name] for name in TABLE} == TABLE
+
+
+def test_differences_are_those_from_an_unknown_server() -> None:
+    assert differences(dialect("generic")) == ()
+    assert differences(dialect("mistral", output_cap=5)) == (
+        "output_cap: 5",
+        'tool_id: "mistral9"',
+        "stream_usage: false",
+        "merge_users: true",
+        "null_content: false",
+        'prefill: "prefix"',
+    )
+    assert differences(dialect("generic", efforts=("low",))) == ('efforts: ["low"]',)
+
+
+@pytest.mark.parametrize("profile", profiles.PROFILES)
+def test_what_differs_can_be_written_into_the_configuration_as_it_is_shown(profile: str) -> None:
+    shown = differences(dialect(profile, model="gpt-5.4"))
+    options = msgspec.json.decode(f"{{{', '.join(quoted(line) for line in shown)}}}")
+    written = dialect("generic", model="m", **options)
+    assert msgspec.structs.replace(written, profile=profile) == dialect(profile, model="gpt-5.4")
+
+
+def quoted(line: str) -> str:
+    name, _, value = line.partition(": ")
+    return f'"{name}": {value}'
 
 
 def test_every_profile_of_the_configuration_has_its_row() -> None:

@@ -14,6 +14,7 @@ from ccproxy_trio.translate.parts import (
     ToolEnd,
     ToolStart,
 )
+from ccproxy_trio.translate.scale import Scale
 from ccproxy_trio.translate.state import ReplayState, unseal
 from ccproxy_trio.wire import events as wire
 from ccproxy_trio.wire.events import Event, Usage, encode_frames
@@ -248,3 +249,15 @@ def test_emitters_do_not_share_anything() -> None:
     one, other = emitter_of(), Emitter(message_id="msg_b", model="m", input_tokens=1)
     one.take([Text("a")])
     assert len(other.take([Text("a")])) == 3
+
+
+def test_counts_are_told_scaled_and_estimates_too() -> None:
+    doubled = Emitter(message_id="msg_1", model=MODEL, input_tokens=25, scale=Scale(2, 1))
+    start, *_, delta, _ = doubled.take(ANSWER)
+    assert isinstance(start, wire.MessageStart)
+    assert start.message.usage == Usage(50, 0)
+    assert isinstance(delta, wire.MessageDelta)
+    assert delta.usage == Usage(20, 4)
+    quiet = Emitter(message_id="msg_1", model=MODEL, input_tokens=25, scale=Scale(2, 1))
+    told_nothing = quiet.take([Text("x" * 42), Finished("end_turn")])
+    assert told_nothing[-2].usage == Usage(50, 20)  # type: ignore[union-attr]

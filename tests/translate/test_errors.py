@@ -293,6 +293,13 @@ def test_an_empty_account_speaks_of_the_whole_provider() -> None:
         (error("Unrecognized request argument supplied: reasoning_effort"), "reasoning_effort"),
         (error("Unknown parameter: 'stream_options.include_usage'."), "stream_options.include_usage"),
         (error("Invalid value", param="stop"), "stop"),
+        ({"detail": [{"loc": ["body", "stop"], "msg": "too long", "type": "string"}]}, "stop"),
+        (
+            error(
+                "Unsupported value: 'messages[0].role' does not support 'developer'", param="messages[0].role"
+            ),
+            "messages.role",
+        ),
         (error("property 'parallel_tool_calls' is unsupported"), "parallel_tool_calls"),
         (error("`logit_bias` is not supported"), "logit_bias"),
         (
@@ -330,14 +337,12 @@ def test_a_parameter_that_is_not_taken_is_named(status: int, body: object, param
 @pytest.mark.parametrize(
     "body",
     [
-        error("Unsupported value: 'messages[0].role' does not support 'developer'", param="messages[0].role"),
         error("No", param="messages", code="unsupported_value"),
         error("Unsupported parameter: 'tools'"),
         error("Unknown field: body.messages"),
         error("Invalid value", param="messages[3].content"),
         error("`model` is not supported"),
         {"detail": [{"loc": ["body"], "msg": "bad", "type": "extra_forbidden"}]},
-        {"detail": [{"loc": ["body", "stop"], "msg": "too long", "type": "string"}]},
     ],
 )
 def test_a_complaint_about_what_a_request_cannot_do_without_is_one_about_the_request(body: object) -> None:

@@ -118,7 +118,7 @@ def test_the_inner_complaint_is_nearer_to_the_cause() -> None:
         }
     }
     complaint = read(body)
-    assert (complaint.status, complaint.parameter) == (502, "inner")
+    assert (complaint.status, complaint.parameters) == (502, ("inner",))
     assert (complaint.prompt, complaint.limit, complaint.retry_after) == (3, 4, 2.0)
 
 
@@ -127,11 +127,11 @@ def test_what_the_inner_complaint_leaves_out_is_taken_from_the_outer() -> None:
         "error": {"message": "x", "code": 400, "param": "p", "n_prompt_tokens": 5, "metadata": {"raw": "y"}}
     }
     complaint = read(body)
-    assert (complaint.status, complaint.parameter, complaint.prompt) == (400, "p", 5)
+    assert (complaint.status, complaint.parameters, complaint.prompt) == (400, ("p",), 5)
 
 
 def test_an_empty_parameter_is_none() -> None:
-    assert read({"error": {"message": "m", "param": ""}}).parameter is None
+    assert read({"error": {"message": "m", "param": ""}}).parameters == ()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ccproxy_trio.translate.overflow import WORDINGS, beyond_allowance, recognise
+from ccproxy_trio.translate.overflow import beyond_allowance, recognise
+from ccproxy_trio.translate.wordings import WORDINGS
 from ccproxy_trio.wire.faults import FaultKind, Overflow
 
 PROMPT, OUTPUT = FaultKind.CONTEXT_OVERFLOW, FaultKind.OUTPUT_OVERFLOW
@@ -223,6 +224,32 @@ SAID: list[tuple[str, str, FaultKind, Overflow]] = [
         "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for x",
         OUTPUT,
         Overflow(None, 8192, 64_000),
+    ),
+    (
+        "OpenAI, Azure (answer's range)",
+        "Invalid 'max_tokens': integer above maximum value. Expected a value <= 4096, but got 32000 instead.",
+        OUTPUT,
+        Overflow(None, 4096, 32_000),
+    ),
+    (
+        "Gemini (answer)",
+        "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range "
+        "is from 1 (inclusive) to 65537 (exclusive). Update the value and try again.",
+        OUTPUT,
+        Overflow(None, 65_536, 100_000),
+    ),
+    (
+        "Bedrock (answer)",
+        "The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens "
+        "value that is lower than 4096.",
+        OUTPUT,
+        Overflow(None, 4096),
+    ),
+    (
+        "FastAPI servers (answer)",
+        "body.max_tokens: Input should be less than or equal to 8192",
+        OUTPUT,
+        Overflow(None, 8192),
     ),
     (
         "OpenAI (newer models)",

@@ -26,9 +26,9 @@ def recalled(*blocks: Any, replay: str) -> dict[str, Any]:
 
 def test_our_thinking_comes_back_as_reasoning_content() -> None:
     message = recalled(
-        thinking("one", sealed()), call("t"), thinking("two", sealed()), replay="reasoning_content"
+        thinking("one", sealed()), call("t"), thinking(" two", sealed()), replay="reasoning_content"
     )
-    assert message["reasoning_content"] == "one\n\ntwo"
+    assert message["reasoning_content"] == "one two"
 
 
 def test_reasoning_that_was_hidden_from_the_client_comes_back_too() -> None:

@@ -1,65 +1,89 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ccproxy_trio.translate.dialect import resolve
-from ccproxy_trio.translate.request import Target, Translated, translate
-from ccproxy_trio.wire.anthropic import decode_request
+from ccproxy_trio.translate.profiles import PROFILES
 from ccproxy_trio.wire.openai import encode
+from tests.golden.__main__ import ROOMS, difference, main, write
+from tests.support.goldens import Rewritten
 from tests.support.validation import violations
-from tests.translate.asking import provider
-from tests.translate.goldens import Golden, load, load_all
+from tests.translate.goldens import REFUSED, REQUESTS, Golden, load, load_all, rewritten, rows
 
 GOLDENS = load_all()
+REFUSALS = load_all(REFUSED)
 each_golden = pytest.mark.parametrize("golden", GOLDENS, ids=[golden.name for golden in GOLDENS])
+each_refusal = pytest.mark.parametrize("golden", REFUSALS, ids=[golden.name for golden in REFUSALS])
 
-
-def run(golden: Golden) -> Translated:
-    settings = golden.settings
-    dialect = resolve(
-        provider(settings.profile, base_url=settings.base_url, **settings.options), settings.model
-    )
-    target = Target(provider="alpha", model=settings.model, dialect=dialect, session=settings.session)
-    return translate(decode_request(golden.asked), target)
+# What a profile's requests may hold beyond OpenAI's own keys, each of it in the vendor's manual.
+EXTRAS: dict[str, frozenset[str]] = {
+    "generic": frozenset({"enable_thinking", "reasoning_content"}),
+    "openai": frozenset(),
+    "azure": frozenset(),
+    "openrouter": frozenset({"reasoning", "top_k", "cache_control", "reasoning_details"}),
+    "deepseek": frozenset({"thinking", "reasoning_content", "prefix"}),
+    "gemini": frozenset({"extra_content"}),
+    "groq": frozenset(),
+    "mistral": frozenset({"prefix"}),
+    "ollama": frozenset(),
+    "vllm": frozenset(
+        {
+            *("top_k", "chat_template_kwargs", "reasoning_content"),
+            *("add_generation_prompt", "continue_final_message"),
+        }
+    ),
+}
 
 
 @each_golden
 def test_golden_request_becomes_the_golden_upstream_request(golden: Golden) -> None:
-    translated = run(golden)
+    translated = golden.translated()
     assert json.loads(encode(translated.chat)) == golden.expected
     assert translated.names == golden.settings.names
     assert translated.stop_sequences == golden.settings.stop_sequences
     assert translated.show_thinking == golden.settings.show_thinking
+    assert translated.notes == golden.settings.notes
+
+
+@each_golden
+def test_golden_is_written_as_the_command_writes_it(golden: Golden) -> None:
+    assert [file for file in rewritten(REQUESTS / golden.name) if file.old != file.new] == []
 
 
 @each_golden
 def test_golden_request_is_byte_stable(golden: Golden) -> None:
-    assert encode(run(golden).chat) == encode(run(golden).chat)
+    assert encode(golden.translated().chat) == encode(golden.translated().chat)
 
 
+# OpenAI takes text only in a tool message; who sets `tool_media: tool` has a server that takes more.
 @pytest.mark.parametrize(
     "golden",
-    [golden for golden in GOLDENS if golden.settings.profile in ("openai", "azure")],
+    [golden for golden in GOLDENS if golden.settings.options.get("tool_media") != "tool"],
     ids=lambda golden: golden.name,
 )
-def test_golden_for_openai_is_one_that_the_openai_package_would_send(golden: Golden) -> None:
-    assert violations(golden.expected) == []
+def test_golden_upstream_request_is_one_that_the_openai_package_would_send(golden: Golden) -> None:
+    assert violations(golden.expected, also_allowed=EXTRAS[golden.settings.profile]) == []
+
+
+def test_every_profile_says_what_its_requests_may_hold() -> None:
+    assert EXTRAS.keys() == PROFILES.keys()
+    assert {golden.settings.profile for golden in GOLDENS} == PROFILES.keys()
+
+
+@each_refusal
+def test_golden_request_is_refused_in_the_golden_words(golden: Golden) -> None:
+    assert [file.new for file in rewritten(REFUSED / golden.name)] == [
+        (REFUSED / golden.name / "refusal.json").read_text()
+    ]
+    assert golden.expected["status"] == 400
 
 
 _ANTHROPIC_ONLY = {
-    *(
-        "system",
-        "cache_control",
-        "betas",
-        "context_management",
-        "output_config",
-        "metadata",
-        "stop_sequences",
-    ),
-    *("speed", "mcp_servers", "container", "input_schema", "tool_use_id", "is_error", "defer_loading"),
-    "inference_geo",
+    *("system", "cache_control", "betas", "context_management", "output_config", "metadata"),
+    *("stop_sequences", "speed", "mcp_servers", "container", "input_schema", "tool_use_id", "is_error"),
+    *("defer_loading", "inference_geo", "citations", "signature", "source", "caller", "encrypted_content"),
 }
 
 
@@ -76,10 +100,18 @@ def keys_outside_of_schemas(value: Any) -> set[str]:
 
 @each_golden
 def test_no_golden_upstream_request_has_a_key_that_only_anthropic_knows(golden: Golden) -> None:
-    allowed = {"cache_control"} if golden.settings.options.get("cache") == "cache_control" else set()
-    if golden.settings.profile == "openrouter":
-        allowed = {"cache_control"}
+    allowed = EXTRAS[golden.settings.profile]
     assert keys_outside_of_schemas(golden.expected) & (_ANTHROPIC_ONLY - allowed) == set()
+
+
+def test_every_row_of_the_request_is_shown_and_every_golden_shows_a_row() -> None:
+    register = rows("requests")
+    assert [row for row, shown in register.items() if not shown] == []
+    named = {name for shown in register.values() for name in shown}
+    there = {f"requests/{golden.name}" for golden in GOLDENS} | {
+        f"refused/{golden.name}" for golden in REFUSALS
+    }
+    assert named == there
 
 
 def test_golden_folder_with_a_file_too_many_is_refused(tmp_path: Path) -> None:
@@ -89,8 +121,50 @@ def test_golden_folder_with_a_file_too_many_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_golden_folder_without_its_settings_is_refused(tmp_path: Path) -> None:
-    for name in ("request.json", "upstream_request.json"):
+@pytest.mark.parametrize("missing", ["settings.json", "upstream_request.json"])
+def test_golden_folder_that_lacks_a_file_is_refused(tmp_path: Path, missing: str) -> None:
+    for name in {"request.json", "upstream_request.json", "settings.json"} - {missing}:
         (tmp_path / name).write_text("{}")
-    with pytest.raises(ValueError, match=r"settings\.json"):
+    with pytest.raises(ValueError, match=missing):
         load(tmp_path)
+
+
+def test_request_that_is_served_is_no_refusal(tmp_path: Path) -> None:
+    folder = tmp_path / "refused" / "served"
+    folder.mkdir(parents=True)
+    (folder / "settings.json").write_text('{"profile": "generic", "model": "m"}')
+    (folder / "request.json").write_text(
+        '{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "a"}]}'
+    )
+    with pytest.raises(ValueError, match="served: the request is not refused"):
+        list(rewritten(folder))
+
+
+def test_command_shows_nothing_where_nothing_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", "A05-effort-low", "refused/messages-empty"]) == 0
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit, match="no such golden: A99"):
+        main(["A99"])
+
+
+def test_command_that_only_checks_ends_with_a_failure_where_something_differs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def differing(folder: Path) -> Iterator[Rewritten]:
+        yield Rewritten(folder / "absent.json", None, "new\n")
+
+    monkeypatch.setitem(ROOMS, "requests", differing)
+    assert main(["--check", "A05-effort-low"]) == 1
+    assert capsys.readouterr().out.endswith("+new\n")
+    assert not (REQUESTS / "A05-effort-low" / "absent.json").exists()
+
+
+def test_command_shows_and_writes_what_differs(tmp_path: Path) -> None:
+    shown = difference(Rewritten(REQUESTS / "x" / "settings.json", "{\n 1\n}\n", "{\n 2\n}\n"))
+    assert "+++ tests/golden/requests/x/settings.json\n" in shown
+    assert "- 1\n+ 2\n" in shown
+    file = tmp_path / "client.sse"
+    write(Rewritten(file, None, "a"))
+    assert file.read_text() == "a"
+    write(Rewritten(file, "a", None))
+    assert not file.exists()

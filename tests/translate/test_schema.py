@@ -87,7 +87,11 @@ def test_reference_at_the_top_is_followed() -> None:
     [
         ({"const": "x"}, {"type": "string", "enum": ["x"]}),
         ({"const": 5, "type": "integer"}, {"type": "integer"}),
-        ({"enum": ["a", 1, None]}, {"type": "string", "enum": ["a"]}),
+        ({"const": 5}, {"type": "integer"}),
+        ({"const": True}, {"type": "boolean"}),
+        ({"enum": [1, 2.5]}, {"type": "number"}),
+        ({"enum": ["", "a"]}, {"type": "string", "enum": ["a"]}),
+        ({"enum": ["a", 1, None]}, {"type": "string", "enum": ["a"], "nullable": True}),
         ({"enum": [1, 2], "type": "integer"}, {"type": "integer"}),
         ({"type": ["string", "null"]}, {"type": "string", "nullable": True}),
         ({"type": ["string", "number"]}, {"anyOf": [{"type": "string"}, {"type": "number"}]}),
@@ -95,6 +99,32 @@ def test_reference_at_the_top_is_followed() -> None:
         ({"type": "integer", "exclusiveMaximum": 9, "maximum": 5}, {"type": "integer", "maximum": 5}),
         ({"type": "integer", "exclusiveMinimum": 3, "minimum": 1}, {"type": "integer", "minimum": 4}),
         ({"type": "number", "exclusiveMaximum": 9}, {"type": "number", "maximum": 9}),
+        ({"type": "integer", "exclusiveMinimum": 0.5}, {"type": "integer", "minimum": 1}),
+        ({"type": "integer", "exclusiveMinimum": -3, "minimum": 0}, {"type": "integer", "minimum": 0}),
+        (
+            {"type": ["integer", "null"], "exclusiveMinimum": 0},
+            {"type": "integer", "nullable": True, "minimum": 1},
+        ),
+        (
+            {
+                "type": ["array", "string", "null"],
+                "items": {"const": "x"},
+                "minLength": 1,
+                "description": "d",
+            },
+            {
+                "description": "d",
+                "nullable": True,
+                "anyOf": [
+                    {"type": "array", "items": {"type": "string", "enum": ["x"]}},
+                    {"type": "string", "minLength": 1},
+                ],
+            },
+        ),
+        (
+            {"type": ["array", "number"]},
+            {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "number"}]},
+        ),
         ({"type": "number", "exclusiveMinimum": True, "minimum": 1}, {"type": "number", "minimum": 1}),
         ({"type": "string", "format": "uri"}, {"type": "string"}),
         ({"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}),
@@ -218,6 +248,13 @@ def test_whatever_is_given_openai_gets_an_object_without_alternatives_at_the_top
     assert not {"anyOf", "oneOf", "allOf", "not", "enum", "$ref"} & set(made)
 
 
+CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+def closed(property_: Any) -> Any:
+    return {**CLOSED, "properties": {"a": property_}, "required": ["a"]}
+
+
 @pytest.mark.parametrize(
     ("given", "strict"),
     [
@@ -226,11 +263,19 @@ def test_whatever_is_given_openai_gets_an_object_without_alternatives_at_the_top
         ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, False),
         ({"type": "object", "additionalProperties": False}, False),
         ({"type": "object", "properties": {}, "required": "x", "additionalProperties": False}, False),
-        ({"type": "string"}, True),
+        ({"type": "string"}, False),
         ({"type": "array", "items": {"properties": {"a": {}}}}, False),
+        ({**CLOSED, "anyOf": [CLOSED]}, False),
+        (closed({"type": "string", "minLength": 1}), False),
+        (closed({"type": "string", "format": "uri"}), False),
+        (closed({"type": "string", "format": "date", "pattern": "2"}), True),
+        (closed({"type": ["object", "null"]}), False),
+        (closed({"type": ["string", "null"]}), True),
+        (closed({"anyOf": [{"type": "string"}, CLOSED]}), True),
+        (closed({"oneOf": [{"type": "string"}, CLOSED]}), False),
     ],
 )
-def test_strict_means_every_object_closed_and_every_property_required(given: Any, strict: bool) -> None:
+def test_strict_is_what_openai_enforces(given: Any, strict: bool) -> None:
     assert schema.is_strict(Raw(json.dumps(given).encode()), "w") is strict
 
 

@@ -9,9 +9,11 @@ from msgspec import Raw
 from ccproxy_trio.translate.state import (
     PREFIX,
     SEAL_LIMIT_BYTES,
+    Joiner,
     ReplayState,
     hidden_reasoning,
     seal,
+    split,
     text_detail,
     unseal,
 )
@@ -72,20 +74,57 @@ def test_a_carrier_that_was_cut_or_edited_is_none() -> None:
         assert unseal(sealed[:length]) is None
 
 
-def test_what_does_not_fit_is_left_out_whole() -> None:
-    large, small = Raw(b'"' + b"x" * SEAL_LIMIT_BYTES + b'"'), Raw(b'"x"')
-    without_details = unseal(seal(ReplayState("a", "b", [small, large], {"toolu_1": small})))
-    assert without_details == ReplayState("a", "b", None, {"toolu_1": small})
-    without_anything = unseal(seal(ReplayState("a", "b", [small], {"toolu_1": large})))
-    assert without_anything == ReplayState("a", "b")
-    nearly = ReplayState("a", "b", [Raw(b'"' + b"x" * (SEAL_LIMIT_BYTES * 3 // 4 - 100) + b'"')])
-    assert len(seal(nearly)) <= SEAL_LIMIT_BYTES
-    assert unseal(seal(nearly)) == nearly
+def carried(state: ReplayState) -> tuple[list[Raw], dict[str, Raw]]:
+    """What comes out of the carriers of `state`, which are all short enough for the client."""
+    joiner, details, signatures = Joiner(), [], {}
+    for part in split(state):
+        sealed = seal(part)
+        assert len(sealed) <= SEAL_LIMIT_BYTES
+        back = unseal(sealed)
+        assert back is not None
+        assert (back.provider, back.model) == (state.provider, state.model)
+        details += joiner.details(back)
+        signatures |= back.signatures or {}
+    return details, signatures
+
+
+SMALL, MIDDLE = Raw(b'"x"'), Raw(b'"' + b"x" * 20_000 + b'"')
+LARGE = Raw(json.dumps({"type": "reasoning.text", "text": '\\"' * 40_000}).encode())
+FOREIGN = Raw(json.dumps("日本😀" * 30_000, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(
+    ("details", "signatures"),
+    [
+        ([SMALL, LARGE, SMALL], {"toolu_1": SMALL}),
+        ([MIDDLE] * 5, {}),
+        ([FOREIGN, LARGE], {}),
+        ([], {f"toolu_{number}": MIDDLE for number in range(4)}),
+    ],
+)
+def test_what_does_not_fit_into_one_carrier_goes_into_several(
+    details: list[Raw], signatures: dict[str, Raw]
+) -> None:
+    state = ReplayState("a", "b", details, signatures)
+    assert len(split(state)) > 1
+    assert carried(state) == (details, signatures)
+
+
+def test_what_fits_goes_into_one() -> None:
+    state = ReplayState("a", "b", [MIDDLE], {"toolu_1": SMALL})
+    assert split(state) == [state]
+
+
+def test_an_item_that_lost_a_piece_is_left_out_and_the_next_is_not() -> None:
+    first, *others = split(ReplayState("a", "b", [LARGE, SMALL]))
+    assert first.more
+    joiner = Joiner()
+    assert [detail for part in others for detail in joiner.details(part)] == [SMALL]
 
 
 def test_hidden_reasoning_is_read_out_of_the_details() -> None:
     state = ReplayState("a", "b", [text_detail("Let me\n"), Raw(b'{"type":"x"}'), text_detail("see \u65e5.")])
-    assert hidden_reasoning(state) == "Let me\nsee \u65e5."
-    assert hidden_reasoning(ReplayState("a", "b")) == ""
-    assert hidden_reasoning(ReplayState("a", "b", [Raw(b'{"type":"reasoning.text","text":null}')])) == ""
-    assert hidden_reasoning(ReplayState("a", "b", [Raw(b"5")])) == ""
+    assert hidden_reasoning(state.details or ()) == "Let me\nsee \u65e5."
+    assert hidden_reasoning(()) == ""
+    assert hidden_reasoning([Raw(b'{"type":"reasoning.text","text":null}')]) == ""
+    assert hidden_reasoning([Raw(b"5")]) == ""

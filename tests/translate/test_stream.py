@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -270,6 +271,7 @@ def test_names_are_mapped_back() -> None:
 def test_an_empty_function_call_is_none() -> None:
     reader = reader_of()
     assert reader.feed(delta(function_call={"name": None, "arguments": None})) == []
+    assert reader.feed(delta(function_call={"name": "", "arguments": ""})) == []
     assert reader.progress == 0
     behind = reader.feed(delta(tool_calls=[call(1, name="Bash", args="{}")]))
     assert kinds(behind) == [ThinkingSignature, ToolStart, ToolArguments], "nothing is waited for"
@@ -400,3 +402,102 @@ def test_a_body_that_is_no_completion_is_a_protocol_fault(body: bytes) -> None:
     with pytest.raises(UpstreamFault) as caught:
         reader_of().feed_completion(body)
     assert caught.value.kind is FaultKind.PROTOCOL
+
+
+def test_a_message_beside_an_empty_delta_is_the_answer_or_a_repetition_of_it() -> None:
+    said = {"delta": {}, "message": {"content": "hi"}, "finish_reason": "stop"}
+    assert texts(parts_of(reader_of(), [event({"choices": [said]})])) == "hi"
+    streamed = [delta(content="h"), delta(content="i"), event({"choices": [said]})]
+    assert texts(parts_of(reader_of(), streamed)) == "hi"
+
+
+def test_a_server_may_stream_messages_instead_of_deltas() -> None:
+    pieces = [event({"choices": [{"message": {"content": piece}}]}) for piece in ("h", "i")]
+    assert texts(parts_of(reader_of(), [*pieces, delta("stop")])) == "hi"
+
+
+@pytest.mark.parametrize("index", [0, 0.0, "0", None])
+def test_the_first_choice_is_numbered_zero_in_some_way(index: object) -> None:
+    second, first = {"index": 1, "delta": {"content": "b"}}, {"index": index, "delta": {"content": "a"}}
+    chunk = event({"choices": [second, first]})
+    assert texts(parts_of(reader_of(), [chunk, delta("stop")])) == "a"
+
+
+def test_the_only_choice_of_a_whole_completion_counts_whatever_its_number() -> None:
+    reader = reader_of()
+    body = b'{"choices":[{"index":1,"message":{"content":"a"}},{"index":2,"message":{"content":"b"}}]}'
+    assert texts(reader.feed_completion(body) + reader.end()) == "a"
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices":[{"message":{"content":"a"}}]}',
+        b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n',
+        b'id: 1\ndata: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n',
+        b'retry: 1\ndata: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: [DONE]\n\n',
+    ],
+)
+def test_a_body_is_known_by_its_beginning(mark: bytes, body: bytes) -> None:
+    reader = reader_of()
+    assert texts(reader.feed_completion(mark + body) + reader.end()) == "a"
+
+
+def test_an_error_full_of_blanks_does_not_spoil_an_answer() -> None:
+    blank = {"message": "", "type": "", "param": "", "code": None}
+    chunk = event({"error": blank, "choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]})
+    assert texts(parts_of(reader_of(), [chunk])) == "hi"
+
+
+def test_errors_in_a_list_are_read() -> None:
+    with pytest.raises(UpstreamFault) as caught:
+        reader_of().feed(event({"success": False, "errors": [{"code": 10000, "message": "boom"}]}))
+    assert caught.value.message == "boom"
+
+
+WORDS = {
+    "end_turn": (
+        "stop",
+        "eos",
+        "eos_token",
+        "end",
+        "end_turn",
+        "complete",
+        "done",
+        "tool_calls",
+        "tool_use",
+        "x",
+    ),
+    "max_tokens": ("length", "max_tokens", "max_output_tokens", "model_length"),
+    "model_context_window_exceeded": ("model_context_window_exceeded", "context_length"),
+    "stop_sequence": ("stop_sequence",),
+    "refusal": (
+        *(
+            "content_filter",
+            "safety",
+            "recitation",
+            "blocklist",
+            "prohibited_content",
+            "sensitive",
+            "refusal",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("reason", "word"), [(reason, word) for reason in WORDS for word in WORDS[reason]])
+@pytest.mark.parametrize("spelt", [str, str.upper, str.title])
+def test_a_finish_reason_means_the_same_however_it_is_spelt(
+    reason: str, word: str, spelt: Callable[[str], str]
+) -> None:
+    said = parts_of(reader_of(), [delta(content="hi"), delta(spelt(word))])[-1]
+    called = parts_of(reader_of(), [delta(tool_calls=[call(0, name="X", args="{}")]), delta(spelt(word))])[-1]
+    assert isinstance(said, Finished)
+    assert isinstance(called, Finished)
+    assert said.stop_reason == reason
+    assert called.stop_reason == ("tool_use" if reason in ("end_turn", "stop_sequence") else reason)
+
+
+def texts(parts: Sequence[Part]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, Text))

@@ -100,7 +100,49 @@ def pieces(*items: dict[str, Any]) -> list[dict[str, Any]]:
             [("X", ""), ("Z", A)],
             id="no arguments, no name",
         ),
-        pytest.param([call(0, name="X", args={"a": 1})], [("X", A)], id="an object"),
+        pytest.param([call(0, name="X", args={"a": 1})], [("X", '{"a": 1}')], id="an object"),
+        pytest.param(
+            [
+                call(0, id="a", name="X", args=A[:3]),
+                call(0, id="b", args=A[3:5]),
+                call(0, id="c", args=A[5:]),
+            ],
+            [("X", A)],
+            id="a new id with every piece",
+        ),
+        pytest.param(
+            [call(0, id="a", name="X"), call(0, id="b", args=A)], [("X", A)], id="a new id behind the name"
+        ),
+        pytest.param(
+            [call(0, id="a", name="X", args=A[:3]), call(0, id="b", args=""), call(0, id="c", args=A[3:])],
+            [("X", A)],
+            id="a new id with nothing",
+        ),
+        pytest.param(
+            [call(None, id="a", name="X", args=A[:3]), call(None, id="b", args=A[3:])],
+            [("X", A)],
+            id="unnumbered, a new id with every piece",
+        ),
+        pytest.param(
+            [call(None, name="X"), call(None, id="b", name="Y", args=B)],
+            [("X", ""), ("Y", B)],
+            id="unnumbered, the first without an id",
+        ),
+        pytest.param(
+            [call(0, id="a", name="X", args=A), call(0, id="b"), call(0, name="Y", args=B)],
+            [("X", A), ("Y", B)],
+            id="an id behind whole arguments, its name later",
+        ),
+        pytest.param(
+            [
+                call(0, id="a", name="X"),
+                call(0, id="b", name="Y"),
+                call(0, id="a", args=A),
+                call(0, id="b", args=B),
+            ],
+            [("X", A), ("Y", B)],
+            id="always 0 and alternating, by id",
+        ),
         pytest.param([call(0, name="X", args=[1])], [("X", "[1]")], id="a list"),
         pytest.param([call(0, name="X", args=5)], [("X", "5")], id="a number"),
     ],

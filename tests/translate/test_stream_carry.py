@@ -12,7 +12,8 @@ def kept(*details: object) -> list[object]:
     for detail in details:
         carry.add_detail(Raw(json.dumps(detail).encode()))
     assert carry.is_waiting
-    state = unseal(carry.take())
+    (sealed,) = carry.take()
+    state = unseal(sealed)
     assert not carry.is_waiting
     assert state is not None
     return [json.loads(bytes(detail)) for detail in state.details or ()]
@@ -50,7 +51,7 @@ def test_an_item_that_came_whole_is_kept_byte_for_byte() -> None:
     odd = [Raw(b'{ "text":"a","type" : "reasoning.text"}'), Raw(b'{"type":"reasoning.text","text":"b"}')]
     for detail in odd:
         carry.add_whole_detail(detail)
-    state = unseal(carry.take())
+    state = unseal(carry.take()[0])
     assert state is not None
     assert state.details == odd
 
@@ -60,11 +61,11 @@ def test_hidden_text_and_signatures_travel_once() -> None:
     carry.add_hidden("Let me")
     carry.add_hidden(" see.")
     carry.add_signatures({"toolu_1": Raw(b'{"x":1}')})
-    state = unseal(carry.take())
+    state = unseal(carry.take()[0])
     assert state is not None
-    assert hidden_reasoning(state) == "Let me see."
+    assert hidden_reasoning(state.details or ()) == "Let me see."
     assert state.signatures == {"toolu_1": Raw(b'{"x":1}')}
-    assert carry.take() == carry.sign()
+    assert carry.take() == [carry.sign()]
 
 
 def test_what_a_detail_shows() -> None:

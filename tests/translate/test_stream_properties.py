@@ -1,6 +1,7 @@
 """Whatever a provider sends: the grammar holds, nothing is lost, and only faults are raised."""
 
 import json
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,8 +14,10 @@ from ccproxy_trio.translate.stream import content_bearing
 from ccproxy_trio.wire.events import encode_frames
 from ccproxy_trio.wire.faults import UpstreamFault
 from ccproxy_trio.wire.sse import Decoder, encode
+from tests.support import goldens
+from tests.support.answer_validation import error_violations, event_violations
 from tests.support.answers import emitter_of, reader_of, show, show_completion
-from tests.support.grammar import Story, check_frames
+from tests.support.grammar import Story, check_frames, read_frames
 
 texts = st.text(min_size=1, max_size=8).filter(lambda text: text.isprintable() or "\n" in text)
 values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=4), st.lists, max_leaves=4)
@@ -88,6 +91,32 @@ def test_text_reasoning_and_arguments_arrive_byte_for_byte_however_they_are_cut(
     assert story.stop is not None
     assert story.stop["stop_reason"] == ("tool_use" if calls else "end_turn")
     assert told([data], options).blocks == story.blocks
+
+
+plain = st.text(alphabet="EN<k>/ \nx日", min_size=1, max_size=6)
+
+
+@given(st.lists(plain, max_size=5), dialects, st.lists(st.integers(min_value=0), max_size=6))
+def test_what_only_looks_like_a_stop_sequence_or_a_tag_is_text(
+    pieces: list[str], options: dict[str, Any], cuts: list[int]
+) -> None:
+    text = "".join(pieces)
+    data = stream_of([{"content": piece} for piece in pieces])
+    story = told(reads_of(data, cuts), {**options, "stop_sequences": ("ENDE", "EN>>x!"), "think_tags": True})
+    assert story.of("text") == text
+
+
+@given(plain, plain, dialects, st.lists(st.integers(min_value=0), max_size=4))
+def test_thoughts_in_tags_and_what_follows_arrive_however_they_are_dealt(
+    thought: str, text: str, options: dict[str, Any], cuts: list[int]
+) -> None:
+    said = f" \n<think>\n{thought}</think>\n\n{text}"
+    edges = sorted({0, len(said), *(cut % len(said) for cut in cuts)})
+    pieces = [said[start:stop] for start, stop in pairwise(edges)]
+    story = told([stream_of([{"content": piece} for piece in pieces])], {**options, "think_tags": True})
+    # White space right behind a tag belongs to the tag.
+    assert story.of("text") == text.lstrip()
+    assert story.of("thinking") == (thought.lstrip() if options["show_thinking"] else "")
 
 
 wild_calls = st.lists(
@@ -174,6 +203,14 @@ def test_any_message_is_a_word_of_the_grammar(
     check_frames(encode_frames(show_completion(reader_of(**options), emitter_of(), body)))
 
 
+known_names = st.sampled_from(
+    [
+        *("choices", "delta", "message", "index", "finish_reason", "stop_reason", "content", "text", "type"),
+        *("tool_calls", "function", "function_call", "name", "arguments", "id", "extra_content", "refusal"),
+        *("reasoning", "reasoning_content", "reasoning_details", "usage", "prompt_tokens", "cached_tokens"),
+        *("completion_tokens", "prompt_tokens_details", "error", "code", "detail", "object", "x_groq"),
+    ]
+)
 fragments = st.sampled_from(
     [
         b"data: ",
@@ -194,13 +231,75 @@ fragments = st.sampled_from(
 
 @settings(max_examples=300)
 @given(
-    st.lists(fragments | st.binary(max_size=4), max_size=12), st.lists(st.integers(min_value=0), max_size=4)
+    st.lists(fragments | st.binary(max_size=4), max_size=12),
+    wild_options,
+    st.lists(st.integers(min_value=0), max_size=4),
 )
 def test_any_bytes_are_a_word_of_the_grammar_however_they_are_cut(
-    pieces: list[bytes], cuts: list[int]
+    pieces: list[bytes], options: dict[str, Any], cuts: list[int]
 ) -> None:
-    data = b"".join(pieces)
-    whole = encode_frames(show(reader_of(), emitter_of(), [data]))
-    check_frames(whole)
-    assert encode_frames(show(reader_of(), emitter_of(), reads_of(data, cuts))) == whole
-    check_frames(encode_frames(show_completion(reader_of(), emitter_of(), data)))
+    holds(b"".join(pieces), options, cuts)
+
+
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(known_names | st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(
+    st.lists(st.dictionaries(known_names, documents) | documents, max_size=4),
+    wild_options,
+    st.lists(st.integers(min_value=0), max_size=4),
+)
+def test_any_documents_are_a_word_of_the_grammar(
+    payloads: list[Any], options: dict[str, Any], cuts: list[int]
+) -> None:
+    holds(b"".join(encode(json.dumps(payload).encode()) for payload in payloads), options, cuts)
+
+
+goldens_by_name = {golden.name: golden.upstream for golden in goldens.load_all()}
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(goldens_by_name)),
+    st.lists(st.tuples(st.integers(0), st.integers(0, 20), st.binary(max_size=3) | fragments), max_size=3),
+    wild_options,
+    st.lists(st.integers(min_value=0), max_size=4),
+)
+def test_damaged_answers_are_a_word_of_the_grammar(
+    name: str, damages: list[tuple[int, int, bytes]], options: dict[str, Any], cuts: list[int]
+) -> None:
+    data = goldens_by_name[name]
+    for where, length, instead in damages:
+        at = where % (len(data) + 1)
+        data = data[:at] + instead + data[at + length :]
+    holds(data, options, cuts)
+
+
+def holds(data: bytes, options: dict[str, Any], cuts: list[int]) -> None:
+    """Assert that the client gets a word of the grammar, of known types, the same however `data` is cut."""
+    whole = encode_frames(show(reader_of(**options), emitter_of(), [data]))
+    told_once = encode_frames(show_completion(reader_of(**options), emitter_of(), data))
+    for frames in (whole, told_once):
+        check_frames(frames)
+        for event in read_frames(frames):
+            judge = error_violations if event["type"] == "error" else event_violations
+            assert judge(json.dumps(event)) == []
+    assert encode_frames(show(reader_of(**options), emitter_of(), reads_of(data, cuts))) == whole
+
+
+def test_ten_thousand_pieces_take_no_time() -> None:
+    arguments = json.dumps({"text": 'a "quoted" }{ word ' * 1500})
+    pieces = [arguments[at : at + 3] for at in range(0, len(arguments), 3)]
+    calls = [
+        {"tool_calls": [{"index": 0, "function": {"name": "Write", "arguments": piece}}]} for piece in pieces
+    ]
+    texts = [{"content": "x"}, {"reasoning_content": "y"}] * 5000
+    for deltas in (calls, texts):
+        began_at = time.process_time()
+        story = told([stream_of(deltas)], {})
+        assert time.process_time() - began_at < 15.0
+        assert story.error is None

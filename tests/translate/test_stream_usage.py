@@ -36,7 +36,10 @@ def read(usage: object) -> Usage | None:
         ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 40}, Usage(10, 30)),
         ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 12}, Usage(10, 5)),
         ({"completion_tokens": 5, "total_tokens": 40}, Usage(0, 5)),
-        ({"prompt_tokens": 10.0, "completion_tokens": "5"}, Usage(10, 0)),
+        ({"prompt_tokens": 10.0, "completion_tokens": "5"}, Usage(10, 5)),
+        ({"prompt_tokens": 1e1, "completion_tokens": "five"}, Usage(10, 0)),
+        ({"prompt_tokens": True, "completion_tokens": [5]}, None),
+        ({"prompt_tokens": 10, "prompt_tokens_details": [], "completion_tokens_details": 5}, Usage(10, 0)),
         ({"prompt_tokens": -10, "completion_tokens": 5}, Usage(0, 5)),
         ({"prompt_tokens": 10**30, "completion_tokens": 5}, Usage(10**12, 5)),
         (
@@ -85,7 +88,30 @@ def test_counts_are_never_negative_and_add_up_to_the_prompt(usage: dict[str, Any
     parts = (told.input_tokens, told.cache_creation_input_tokens, told.cache_read_input_tokens)
     assert min(*parts, told.output_tokens) >= 0
     prompt = usage.get("prompt_tokens")
-    numeric = isinstance(prompt, int | float) and prompt > 0
-    assert sum(parts) == (int(min(prompt, 10**12)) if numeric else 0)
+    assert sum(parts) == _as_count(prompt)
     if told.output_tokens_details is not UNSET:
         assert 0 < told.output_tokens_details.thinking_tokens <= told.output_tokens
+
+
+def _as_count(value: object) -> int:
+    match value:
+        case bool():
+            return 0
+        case int() | float():
+            return int(min(max(value, 0), 10**12))
+        case str() if value.isascii() and value.isdigit():
+            return min(int(value), 10**12)
+        case _:
+            return 0
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        (b'{"prompt_tokens":1e400,"completion_tokens":7}', Usage(10**12, 7)),
+        (b'{"prompt_tokens":100,"completion_tokens":%b}' % (b"9" * 5000), Usage(100, 10**12)),
+        (b'{"prompt_tokens":100,"completion_tokens":-1e400}', Usage(100, 0)),
+    ],
+)
+def test_a_count_that_no_number_can_hold_spoils_no_other(usage: bytes, counts: Usage) -> None:
+    assert read_usage(Raw(usage)) == counts

@@ -4,9 +4,12 @@ import struct
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
-from ccproxy_trio.translate.tokens import count_request
-from ccproxy_trio.wire.anthropic import decode_count
+from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.state import ReplayState, seal, text_detail
+from ccproxy_trio.translate.tokens import Text, by_bytes, count_request, gather, seen_by
+from ccproxy_trio.wire.anthropic import CountRequest, decode_count
 from ccproxy_trio.wire.faults import RequestRefused
 from tests.translate.asking import assistant, call, instruct, request, result, text, tool, user
 
@@ -161,3 +164,62 @@ def test_whitespace_in_a_schema_is_counted_as_sent() -> None:
 def test_counting_two_tools_of_one_name_is_refused_like_translating_them() -> None:
     with pytest.raises(RequestRefused, match="unique"):
         counted(tools=[tool(), tool()])
+
+
+# -- one walk, any measure -----------------------------------------------------------------------------
+
+
+def asked(*messages: dict[str, Any], **fields: Any) -> CountRequest:
+    return decode_count(json.dumps({"model": "m", "messages": messages, **fields}).encode())
+
+
+def text_of(text: Text) -> str:
+    return text if isinstance(text, str) else bytes(text).decode()
+
+
+def test_texts_are_gathered_once_for_any_measure() -> None:
+    prompt = gather(
+        asked(
+            user("one", result("t", [text("two"), image(png(750, 2))])),
+            assistant(call("t", "Read", path="x")),
+            system="zero",
+            tools=[tool("Read", description="reads")],
+        )
+    )
+    texts = [text_of(each) for each in prompt.texts]
+    assert texts[:5] == ["zero", "one", "two", "Read", '{"path": "x"}']
+    assert texts[5:7] == ["Read", "reads"]
+    assert (prompt.framing, prompt.media) == (2 * 4 + 8, 2)
+    assert prompt.tokens(len) == len(prompt.texts) + 16 + 2
+    assert prompt.tokens(by_bytes) == by_bytes(prompt.texts) + 16 + 2
+
+
+def thought(signature: str, words: str = "x" * 420) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": words, "signature": signature}
+
+
+def seen(message: dict[str, Any], replay: Any, *, model: str = "m") -> int:
+    prompt = gather(asked(user("x" * 42), message))
+    dialect = Dialect(replay=replay)
+    return seen_by(prompt, provider="alpha", model=model, dialect=dialect).tokens(by_bytes) - 10 - 2 * 4
+
+
+OURS = seal(ReplayState("alpha", "m"))
+
+
+def test_thinking_is_counted_where_it_is_sent_again() -> None:
+    assert seen(assistant(thought(OURS)), "reasoning_content") == 100
+    assert seen(assistant(thought(OURS)), "none") == 0
+    assert seen(assistant(thought(OURS)), "gemini_extra") == 0
+    assert seen(assistant(thought(OURS)), "reasoning_content", model="n") == 0
+    assert seen(assistant(thought("somebody else's")), "reasoning_content") == 0
+    assert seen(assistant(text("x")), "reasoning_content") == 1
+
+
+def test_hidden_reasoning_is_counted_where_it_is_sent_again() -> None:
+    hidden = seal(ReplayState("alpha", "m", [text_detail("x" * 420)]))
+    redacted = assistant({"type": "redacted_thinking", "data": hidden})
+    assert seen(redacted, "reasoning_content") == 100
+    assert seen(redacted, "reasoning_details") == 100
+    encrypted = seal(ReplayState("alpha", "m", [Raw(b'{"type":"reasoning.encrypted","data":"xxxx"}')]))
+    assert seen(assistant({"type": "redacted_thinking", "data": encrypted}), "reasoning_details") == 0

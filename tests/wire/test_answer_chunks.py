@@ -1,7 +1,15 @@
 import pytest
 from msgspec import Raw
 
-from ccproxy_trio.wire.chunks import decode_chunk, decode_counts, present
+from ccproxy_trio.wire.chunks import (
+    FunctionPiece,
+    TokenDetails,
+    complains,
+    decode_chunk,
+    decode_counts,
+    decode_details,
+    present,
+)
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
 
@@ -51,5 +59,35 @@ def test_a_field_with_nothing_in_it_is_not_present(nothing: bytes) -> None:
 
 
 def test_counts_of_another_shape_are_none() -> None:
-    for usage in (b"5", b'"x"', b"[" * 100_000, b'{"prompt_tokens_details":5}'):
+    for usage in (b"5", b'"x"', b"[" * 100_000):
         assert decode_counts(Raw(usage)) is None
+    for details in (b"", b"5", b"[]", b"[" * 100_000):
+        assert decode_details(Raw(details)) == TokenDetails()
+
+
+@pytest.mark.parametrize("blank", [b"null", b"{}", b'{"message":"","code":null,"param":[]}'])
+def test_an_error_full_of_blanks_is_none(blank: bytes) -> None:
+    assert not complains(Raw(blank))
+
+
+@pytest.mark.parametrize("error", [b"5", b'"x"', b'{"code":0}', b'{"message":"","code":500}', b"[" * 100_000])
+def test_an_error_of_any_shape_is_one(error: bytes) -> None:
+    assert complains(Raw(error))
+
+
+def test_half_a_character_costs_no_more_than_itself() -> None:
+    written = rb"\ud83d \ud83d\ude00 \ude00 \\ud83d"
+    chunk = decode_chunk(b'{"choices":[{"delta":{"content":"%b"}}]}' % written)
+    assert chunk.choices is not None
+    assert chunk.choices[0].delta is not None
+    assert chunk.choices[0].delta.content == "\ufffd 😀 \ufffd \\ud83d"
+
+
+def test_arguments_are_what_was_written() -> None:
+    big = b"9" * 5000
+    for written in (b'{"a": 1, "a": 2}', big, b"1e400", b"[1.0]", b"null", b'"{}"'):
+        payload = b'{"choices":[{"delta":{"function_call":{"arguments":%b}}}]}' % written
+        chunk = decode_chunk(payload)
+        assert chunk.choices is not None
+        assert chunk.choices[0].delta is not None
+        assert chunk.choices[0].delta.function_call == FunctionPiece(arguments=Raw(written))

@@ -130,7 +130,7 @@ def test_every_block_type_of_an_assistant_is_read() -> None:
     tags = anthropic._KNOWN["assistant"] - {"unknown"}
     needed = {
         "text": "x", "thinking": "t", "data": "d", "id": "i", "name": "n", "input": {}, "tool_use_id": "t",
-        "source": {"type": "url", "url": "https://x"}, "content": None,
+        "source": {"type": "url", "url": "https://x"}, "content": None, "tool": {"name": "n"},
     }  # fmt: skip
     message = {"role": "assistant", "content": [{"type": tag, **needed} for tag in sorted(tags)]}
     content = decode_request(body(messages=[message])).messages[0].content

@@ -42,6 +42,13 @@ def outcome(*reads: bytes, **caps: int) -> tuple[list[SseEvent], FaultKind | Non
         (b"data:\n\n", [SseEvent(None, b"")]),
         (b"\xef\xbb\xbfdata: a\n\n", [SseEvent(None, b"a")]),
         (b'error: {"code":500}\n\n', [SseEvent("error", b'{"code":500}')]),
+        (b'{"error": 5}', [SseEvent(None, b'{"error": 5}')]),
+        (
+            b'{\n "data":\ndata: 5\n}\n\ndata: a\n\n',
+            [SseEvent(None, b'{\n "data":\ndata: 5\n}'), SseEvent(None, b"a")],
+        ),
+        (b": x\n{}\r\n\r\n{}\n", [SseEvent(None, b"{}"), SseEvent(None, b"{}")]),
+        (b"data: a\n{}\n\n", [SseEvent(None, b"a")]),
         (b"data: a", [SseEvent(None, b"a")]),
         (b"data: a\ndata: b\n", [SseEvent(None, b"a\nb")]),
         (b"event: caf\xff\ndata: a\n\n", [SseEvent("caf\ufffd", b"a")]),

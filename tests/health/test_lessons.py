@@ -1,0 +1,75 @@
+"""Lessons: what they say, how they add up, and what a notebook keeps of them."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from ccproxy_trio.health.lessons import Lesson, Notebook, together
+from ccproxy_trio.settings.model import DialectOptions
+
+
+def lesson(parameter: str, **switches: Any) -> Lesson:
+    return Lesson(parameter, msgspec.convert(switches, DialectOptions))
+
+
+STOP = lesson("stop", stop=False)
+CAP = lesson("max_tokens", output_cap=16_384)
+LOWERED = lesson("reasoning_effort", efforts=["low", "medium", "high"])
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (STOP, 'stop: "stop": false'),
+        (CAP, 'max_tokens: "output_cap": 16384'),
+        (LOWERED, 'reasoning_effort: "efforts": ["low", "medium", "high"]'),
+        (lesson("messages.role", system_role="system"), 'messages.role: "system_role": "system"'),
+    ],
+)
+def test_a_lesson_is_told_as_the_configuration_would_write_it(told: Lesson, words: str) -> None:
+    assert told.words() == words
+
+
+def test_of_what_was_tried_for_one_parameter_only_the_end_is_kept() -> None:
+    dropped = lesson("reasoning_effort", reasoning="none")
+    assert together((LOWERED, STOP, dropped)) == (
+        lesson("reasoning_effort", efforts=["low", "medium", "high"], reasoning="none"),
+        STOP,
+    )
+
+
+def test_a_lesson_known_already_is_not_news() -> None:
+    notebook = Notebook()
+    assert notebook.learn("m", STOP) is not None
+    assert notebook.learn("m", STOP) is None
+    assert notebook.learn("m", lesson("other name", stop=False)) is None
+    assert notebook.learn("other", STOP) is not None
+    assert notebook.lessons == {"m": (STOP,), "other": (STOP,)}
+
+
+def test_a_later_lesson_overrules_an_earlier_one_about_the_same_switch() -> None:
+    notebook = Notebook()
+    for cap in (16_384, 8192, 4096):
+        assert notebook.learn("m", lesson("max_tokens", output_cap=cap)) is not None
+    assert notebook.of("m") == (lesson("max_tokens", output_cap=4096),)
+
+
+def test_lessons_about_different_switches_stand_side_by_side() -> None:
+    notebook = Notebook()
+    notebook.learn("m", STOP)
+    notebook.learn("m", CAP)
+    assert notebook.of("m") == (STOP, CAP)
+    assert notebook.of("stranger") == ()
+
+
+def test_the_line_holds_the_providers_own_options_and_all_that_was_learned_of_the_model() -> None:
+    notebook = Notebook(msgspec.convert({"vision": False, "stop": True}, DialectOptions), ("m", "a", "b"))
+    notebook.learn("a", lesson("top_k", top_k=False))
+    first = notebook.learn("m", CAP)
+    second = notebook.learn("m", STOP)
+    assert first is not None
+    assert second is not None
+    assert first.line == '"options": {"output_cap": 16384, "stop": true, "vision": false}'
+    assert second.line == '"options": {"output_cap": 16384, "stop": false, "vision": false}'
+    assert (second.words, second.others) == ('stop: "stop": false', ("a", "b"))

@@ -1,0 +1,196 @@
+"""The generated parts of the documentation: `python -m tests.support.docs` writes them anew.
+
+A page in `docs/` holds marks, `<!-- generated: NAME -->` and `<!-- end -->`; what stands between them is a
+table made from the data that the code itself runs on, so it cannot say anything else.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET
+
+from ccproxy_trio.health.verdict import TABLE, Next, Rest
+from ccproxy_trio.settings.model import DialectOptions
+from ccproxy_trio.translate.adjust import PARTS
+from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
+from ccproxy_trio.translate.stops import ENDINGS, REASONS, Ending
+from ccproxy_trio.translate.vocabularies import VOCABULARIES
+from ccproxy_trio.translate.windows import WINDOWS
+from ccproxy_trio.translate.wordings import WORDINGS
+from ccproxy_trio.wire.faults import FaultKind
+
+FOLDER = Path(__file__).parents[2] / "docs"
+_REGION = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table. Bars inside cells are escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def code(text: object) -> str:
+    """As code; nothing for nothing."""
+    return f"`{text}`" if text not in ("", None) else ""
+
+
+def _switches(options: DialectOptions) -> str:
+    chosen = {name: value for name, value in msgspec.structs.asdict(options).items() if value is not UNSET}
+    return ", ".join(code(f"{name}: {json.dumps(value)}") for name, value in chosen.items())
+
+
+def _profiles() -> str:
+    dialects = {name: _resolved(row) for name, row in PROFILES.items()}
+    plain = msgspec.structs.asdict(Dialect())
+    rows = [
+        (code(switch), code(json.dumps(usual)), _exceptions(switch, usual, dialects))
+        for switch, usual in plain.items()
+        if switch != "profile"
+    ]
+    return table(("switch", "unknown server", "profiles that differ"), rows)
+
+
+def _resolved(row: DialectOptions) -> Mapping[str, object]:
+    chosen = {name: value for name, value in msgspec.structs.asdict(row).items() if value is not UNSET}
+    return msgspec.structs.asdict(msgspec.structs.replace(Dialect(), **chosen))
+
+
+def _exceptions(switch: str, usual: object, dialects: Mapping[str, Mapping[str, object]]) -> str:
+    found: dict[str, list[str]] = {}
+    for name, dialect in dialects.items():
+        if dialect[switch] != usual:
+            found.setdefault(json.dumps(dialect[switch]), []).append(name)
+    return "; ".join(f"{code(value)}: {', '.join(names)}" for value, names in found.items())
+
+
+def _choosing() -> str:
+    rows = [
+        *((f"host {code(host)} or below it", profile) for host, profile in HOSTS),
+        *((f"port {code(port)}", profile) for port, profile in PORTS.items()),
+        *((f"model {code(pattern)}", profile) for pattern, profile in MODEL_NAMES),
+    ]
+    return table(("where it says", "profile"), rows)
+
+
+def _models() -> str:
+    rows = [
+        (
+            ", ".join(sorted(rule.profiles)) if rule.profiles else "all",
+            code(rule.pattern),
+            _switches(rule.switches),
+        )
+        for rule in MODELS
+    ]
+    rows += [("all", f"host {code(host)}", _switches(switches)) for host, switches in SERVERS]
+    return table(("profiles", "pattern", "switches"), rows)
+
+
+def _lessons() -> str:
+    names = sorted(part for part in PARTS if re.fullmatch(r"\w+", part))
+    others = sorted(PARTS.difference(names))
+    told = ", ".join(map(code, names))
+    return f"{told}; and what has no name of its own: {', '.join(others)}.\n"
+
+
+def _stops() -> str:
+    words: dict[Ending, list[str]] = {ending: [] for ending in Ending}
+    for word, ending in ENDINGS.items():
+        words[ending].append(word)
+    rows = [
+        (
+            ", ".join(map(code, words[ending])) + (" and any other" if ending is Ending.DONE else ""),
+            *(map(code, REASONS[ending]) if ending in REASONS else ("an error", "an error")),
+        )
+        for ending in Ending
+    ]
+    return table(("finish reason, in any case", "without calls", "with calls"), rows)
+
+
+def _windows() -> str:
+    rows = [
+        (
+            ", ".join(sorted(rule.sellers)),
+            code(rule.pattern),
+            f"{rule.tokens:,}" if rule.tokens else "not known",
+        )
+        for rule in WINDOWS
+    ]
+    return table(("bought from", "pattern", "tokens"), rows)
+
+
+def _vocabularies() -> str:
+    rows = [(code(rule.pattern), code(rule.vocabulary) or "estimated") for rule in VOCABULARIES]
+    return table(("pattern", "vocabulary"), rows)
+
+
+def _wordings() -> str:
+    rows = [
+        (wording.source, "the answer" if wording.of_output else "the prompt", _numbers(wording.pattern))
+        for wording in WORDINGS
+    ]
+    return table(("who", "too long is", "numbers it tells"), rows)
+
+
+def _numbers(pattern: str) -> str:
+    names = {"P": "prompt", "L": "limit", "C": "`max_tokens`", "T": "both together"}
+    return ", ".join(word for letter, word in names.items() if "{" + letter + "}" in pattern)
+
+
+_NEXT = {
+    Next.RETRY_SAME: "the same provider once more, then the next",
+    Next.RETRY_IF_ALONE: "the next provider; the same once more where there is no other",
+    Next.NEXT_MODEL: "the provider's next model, then the next provider",
+    Next.TRY_ANOTHER: "the next provider",
+    Next.TRY_LARGER: "a model with a larger window, else compaction by the client",
+    Next.STOP: "the client is told",
+}
+_REST = {Rest.NEVER: "", Rest.IF_ASKED: "rests if it asked to", Rest.ALWAYS: "rests"}
+
+
+def _faults() -> str:
+    rows = []
+    for kind in FaultKind:
+        row = TABLE[kind]
+        flag = f"marked {code(row.flag)}" if row.flag else ""
+        excluded = "model left out for a while" if row.excludes else ""
+        health = "; ".join(
+            filter(None, (str(row.verdict).replace("_", " "), flag, _REST[row.rest], excluded))
+        )
+        rows.append((code(kind), _NEXT[row.next], health))
+    return table(("failure", "next", "the provider's health"), rows)
+
+
+GENERATORS: Mapping[str, Callable[[], str]] = {
+    "profiles": _profiles,
+    "choosing": _choosing,
+    "models": _models,
+    "lessons": _lessons,
+    "stops": _stops,
+    "windows": _windows,
+    "vocabularies": _vocabularies,
+    "wordings": _wordings,
+    "faults": _faults,
+}
+
+
+def renewed(page: str) -> str:
+    """The page with all of its generated parts as they should be.
+
+    Raises:
+        KeyError: a mark names no generator.
+    """
+    return _REGION.sub(lambda found: f"{found[1]}\n{GENERATORS[found['name']]()}\n{found[3]}", page)
+
+
+def pages() -> Iterator[Path]:
+    """The pages."""
+    return iter(sorted(FOLDER.glob("*.md")))
+
+
+if __name__ == "__main__":
+    for path in pages():
+        path.write_text(renewed(path.read_text()))
