@@ -146,32 +146,6 @@ async def test_a_short_outage_is_waited_out(
     assert (code.workplace / "log.txt").read_text().split() == THREE_STEPS
 
 
-async def test_a_full_context_is_compacted_and_the_session_goes_on(
-    providers: Providers, start_proxy: StartProxy, claude: Claude
-) -> None:
-    provider = providers.start("alpha")
-    steps = work()
-
-    def overflows_once(request: Request) -> Reply:
-        if "<summary>" in request.text_of("user") and not _was_compacted(request):
-            return says("<summary>canary-summary: three steps were taken.</summary>")
-        if _was_compacted(request):
-            return says("Finished after compaction.")
-        if turns_taken(request) >= 3:
-            return faults.too_long(prompt=210_000, limit=200_000)
-        return steps(request)
-
-    provider.behaves(overflows_once)
-    code = claude(await start_proxy(provider))
-    done = await code.ask("Work.")
-    assert (done.failed, done.text) == (False, "Finished after compaction.")
-    assert (code.workplace / "log.txt").read_text().split() == THREE_STEPS
-
-
-def _was_compacted(request: Request) -> bool:
-    return "canary-summary" in request.text_of("user")
-
-
 async def test_a_first_prompt_that_does_not_fit_is_told_plainly(
     providers: Providers, start_proxy: StartProxy, claude: Claude
 ) -> None:

@@ -1,6 +1,5 @@
 """Claude Code at work through the proxy: its tools run, its files are there, its turns add up."""
 
-import base64
 import json
 import struct
 import zlib
@@ -10,7 +9,7 @@ import pytest
 
 from tests.claude.conftest import Claude
 from tests.conftest import Providers, StartProxy
-from tests.support.agent import agent, by_prompt, tool_results, turns_taken
+from tests.support.agent import agent, by_prompt, images, tool_results, turns_taken
 from tests.support.chunks import Call, calls, says
 from tests.support.scripted import Reply, Request
 
@@ -106,23 +105,6 @@ async def test_ten_turns_run_every_step_once(
     assert turns_taken(last) == 10
 
 
-async def test_thinking_is_carried_over_turns(
-    providers: Providers, start_proxy: StartProxy, claude: Claude
-) -> None:
-    provider = providers.start("alpha", also_allowed=("thinking",))
-    thoughtful = calls(bash("echo x"))
-    provider.behaves(
-        agent(type(thoughtful)(reasoning=("I should ", "run it."), calls=thoughtful.calls), says("Done."))
-    )
-    options = {"replay": "reasoning_content"}
-    proxy = await start_proxy(provider.entry(options=options))
-    done = await claude(proxy).ask("Think, then run.")
-    assert done.text == "Done."
-    assistant = next(message for message in provider.requests[-1].messages if message["role"] == "assistant")
-    assert assistant.get("reasoning_content") == "I should run it."
-    provider.violations[:] = [fault for fault in provider.violations if "reasoning_content" not in fault]
-
-
 async def test_a_picture_is_seen_by_the_model(
     providers: Providers, start_proxy: StartProxy, claude: Claude
 ) -> None:
@@ -133,7 +115,7 @@ async def test_a_picture_is_seen_by_the_model(
     provider.behaves(agent(calls(Call("Read", {"file_path": str(picture)})), says("It is red.")))
     done = await code.ask("Look at red.png.")
     assert done.text == "It is red."
-    assert images_in(provider.requests[-1]) == [picture.read_bytes()]
+    assert images(provider.requests[-1]) == [picture.read_bytes()]
 
 
 def png(*, width: int, height: int, colour: tuple[int, int, int]) -> bytes:
@@ -146,17 +128,6 @@ def png(*, width: int, height: int, colour: tuple[int, int, int]) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     signature = b"\x89PNG\r\n\x1a\n"
     return signature + part(b"IHDR", header) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
-
-
-def images_in(request: Request) -> list[bytes]:
-    """Every image that the model is shown."""
-    contents = [
-        message["content"] for message in request.messages if isinstance(message.get("content"), list)
-    ]
-    urls = [
-        part["image_url"]["url"] for content in contents for part in content if part["type"] == "image_url"
-    ]
-    return [base64.b64decode(url.split(",", 1)[1]) for url in urls]
 
 
 async def test_subagents_work_side_by_side(
@@ -199,3 +170,17 @@ async def test_a_session_goes_on_in_a_second_run(
     assert (await code.ask("First.")).text == "First done."
     assert (await code.ask("Second.", "--continue")).text == "Second done."
     assert "remembered" in tool_results(provider.requests[-1])[0]
+
+
+async def test_the_context_is_counted_without_asking_a_model(
+    providers: Providers, start_proxy: StartProxy, claude: Claude
+) -> None:
+    """Where counting fails, Claude Code sends as many requests to be billed."""
+    provider = providers.start("alpha")
+    provider.behaves(agent(says("Hello.")))
+    code = claude(await start_proxy(provider))
+    await code.ask("Hello.")
+    done = await code.ask("/context", "--continue")
+    assert not done.failed
+    assert "System tools" in done.text
+    assert len(provider.requests) == 1
