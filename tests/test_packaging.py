@@ -25,6 +25,12 @@ def _name(requirement: str) -> str:
 
 RUNTIME = {_name(requirement) for requirement in PROJECT["dependencies"]}
 DEVELOPMENT = {_name(requirement) for requirement in PROJECT["optional-dependencies"]["dev"]}
+EXTRAS = {
+    _name(requirement)
+    for extra, requirements in PROJECT["optional-dependencies"].items()
+    for requirement in requirements
+    if extra != "dev"
+}
 
 
 def _imported(room: str) -> set[str]:
@@ -41,7 +47,7 @@ def _imported(room: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("room", "declared"),
-    [("ccproxy_trio", RUNTIME), ("benchmarks", RUNTIME), ("tests", RUNTIME | DEVELOPMENT)],
+    [("ccproxy_trio", RUNTIME | EXTRAS), ("benchmarks", RUNTIME), ("tests", RUNTIME | DEVELOPMENT)],
 )
 def test_what_is_imported_is_declared(room: str, declared: set[str]) -> None:
     providers = packages_distributions()
@@ -57,6 +63,10 @@ def test_what_is_declared_for_use_is_imported() -> None:
     providers = packages_distributions()
     used = {_name(each) for module in _imported("ccproxy_trio") for each in providers.get(module, ())}
     assert used >= RUNTIME
+
+
+def test_whoever_develops_has_all_extras() -> None:
+    assert DEVELOPMENT >= EXTRAS
 
 
 def test_the_lock_has_all_that_is_declared_each_with_its_hashes() -> None:
