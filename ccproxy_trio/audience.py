@@ -137,7 +137,7 @@ class LiveStream:
         Raises:
             UpstreamFault: CLIENT_STALLED.
         """
-        if not self._emitter.ended:
+        if not self._grammar.is_over:
             await self._send(self._emitter.fail(kind, message))
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class LiveStream:
                 raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client has gone") from None
         if patience.cancelled_caught:
             raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client stopped reading")
-        if self._emitter.ended:
+        if self._grammar.is_over:
             self.close()
 
     def _post(self, events: list[Event]) -> None:
@@ -201,4 +201,4 @@ class LiveStream:
     def _open(self) -> None:
         if not self.head_sent:
             self.head_sent = True
-            self._started(Opened(frames=self._receive, ended=lambda: self._emitter.ended))
+            self._started(Opened(frames=self._receive, ended=lambda: self._grammar.is_over))

@@ -47,11 +47,13 @@ async def stream_search(enquiry: Enquiry, emitter: Emitter, *, started: Callable
     """
     frames, receive = trio.open_memory_channel[bytes](2)  # the head and the rest: sending never waits
     with frames:
+        grammar = Grammar()
         head = emitter.open()
+        grammar.check(head)
         frames.send_nowait(encode_frames(head))
-        started(Opened(frames=receive, ended=lambda: emitter.ended))
+        started(Opened(frames=receive, ended=lambda: grammar.is_over))
         rest = _told(await _outcome(enquiry), emitter)
-        Grammar().check([*head, *rest])
+        grammar.check(rest)
         with suppress(trio.BrokenResourceError):  # the client has gone
             frames.send_nowait(encode_frames(rest))
 

@@ -74,7 +74,7 @@ class ModelPage(Struct, frozen=True, kw_only=True):
     has_more: bool = False
 
 
-def health(settings: Settings, view: DispatcherView, *, mishaps: Tally) -> Health:
+def health(settings: Settings, view: DispatcherView, *, tally: Tally) -> Health:
     """What the proxy knows of its providers."""
     providers = {
         provider.name: _provider_health(provider, view.snapshots.get(provider.name), view.now)
@@ -83,7 +83,7 @@ def health(settings: Settings, view: DispatcherView, *, mishaps: Tally) -> Healt
     return Health(
         status="healthy" if is_ready(view) else "unhealthy",
         providers=providers,
-        internal_errors=InternalErrors(grammar=mishaps.grammar, actors=mishaps.actors, others=mishaps.others),
+        internal_errors=InternalErrors(grammar=tally.grammar, actors=tally.actors, others=tally.others),
     )
 
 

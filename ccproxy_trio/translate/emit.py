@@ -71,7 +71,7 @@ class Emitter:
     the thinking blocks of a turn that another model seems to have answered. `input_tokens`: our estimate.
     `scale`: how the client is told token counts; parts carry the real ones.
 
-    `ended`: `message_stop` or an error event went out; nothing follows.
+    `ended`: `message_stop` or an error event was given out; no content follows.
     """
 
     def __init__(self, *, message_id: str, model: str, input_tokens: int, scale: Scale = UNSCALED) -> None:
@@ -136,12 +136,15 @@ class Emitter:
         return out
 
     def fail(self, kind: str, message: str) -> list[Event]:
-        """The answer failed. `kind` is an Anthropic error type. The open block is left open: see above."""
+        """The answer failed. `kind` is an Anthropic error type. The open block is left open: see above.
+
+        For a stream that has not ended. Only who sent the events knows: those given out last may have been
+        held back.
+        """
         out: list[Event] = []
-        if not self.ended:
-            self._begin(out)
-            out.append(ErrorEvent(ErrorBody(kind, message)))
-            self.ended = True
+        self._begin(out)
+        out.append(ErrorEvent(ErrorBody(kind, message)))
+        self.ended = True
         return out
 
     def _begin(self, out: list[Event]) -> None:

@@ -1,8 +1,10 @@
 """Whether what we emit is a word of the event grammar, checked event by event as it goes out.
 
-    stream = start { ping } { block } message_delta message_stop
-           | start { ping } { block } [ open-part ] error
-    block  = content_block_start(i) { content_block_delta(i) | ping } content_block_stop(i)
+    stream = start { block } message_delta message_stop
+           | start { block } [ open-part ] error
+    block  = content_block_start(i) { content_block_delta(i) } content_block_stop(i)
+
+with a ping anywhere behind the start and before the end.
 
 A client throws a stream away for one event out of place, or believes what was never said, and neither shows
 in a log of ours. So every event passes this machine, which shares nothing with the emitter that it watches:
@@ -97,6 +99,11 @@ class Grammar:
         self._run = 0  # how many events of that kind in a row
         self._runs: deque[str] = deque(maxlen=_MOST_RUNS)
 
+    @property
+    def is_over(self) -> bool:
+        """`message_stop` or an error has passed: nothing may follow."""
+        return not self._row
+
     def check(self, events: Sequence[Event]) -> None:
         """Follow `events`.
 
@@ -129,18 +136,19 @@ class Grammar:
 
         Blocks are numbered from 0 without gaps; an answer with a call, and no other, says that it has one.
         """
-        if isinstance(event, ContentBlockStart):
-            self._index += 1
-            kind = type(event.content_block)
-            self._has_call = self._has_call or kind is ToolUseBlock
-            return kind, event.index == self._index
-        if isinstance(event, ContentBlockStop):
-            return ContentBlockStop, event.index == self._index
-        if isinstance(event, MessageDelta):
-            reason = event.delta.stop_reason
-            forbidden = ("end_turn", "stop_sequence") if self._has_call else ("tool_use",)
-            return MessageDelta, reason not in forbidden
-        return type(event), True
+        match event:
+            case ContentBlockStart():
+                self._index += 1
+                kind = type(event.content_block)
+                self._has_call = self._has_call or kind is ToolUseBlock
+                return kind, event.index == self._index
+            case ContentBlockStop():
+                return ContentBlockStop, event.index == self._index
+            case MessageDelta(delta=stop):
+                forbidden = ("end_turn", "stop_sequence") if self._has_call else ("tool_use",)
+                return MessageDelta, stop.stop_reason not in forbidden
+            case _:
+                return type(event), True
 
 
 def _told(kind: _Kind, times: int) -> str:

@@ -2,13 +2,17 @@
 
 import json
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 
 from ccproxy_trio.journal import ActorCrashed, Entry, GrammarViolated, Note, Tally
+from ccproxy_trio.settings.model import WebSearch
 from ccproxy_trio.translate.emit import Emitter
+from ccproxy_trio.translate.stops import REASONS, Ending
 from ccproxy_trio.wire.events import Event
+from ccproxy_trio.wire.search import Hit, SearchQuestion
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, hello, settings_for, virtual_house
 
 pytestmark = pytest.mark.usefixtures("autojump_clock")
@@ -54,6 +58,38 @@ async def test_a_stream_ends_in_a_typed_error_and_the_log_names_the_kinds(autoju
     assert violated.kinds == ("message_start", "text", "text_delta", "tool_use")
     assert violated.request_id is not None
     assert health["internal_errors"] == {"grammar": 1, "actors": 0, "others": 0}
+
+
+async def test_a_violation_in_the_last_events_is_no_end_either(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The emitter believes that it has ended; what it ended with was never sent."""
+    monkeypatch.setitem(REASONS, Ending.DONE, ("end_turn", "end_turn"))
+    async with virtual_house(settings_for("a"), a=FakeUpstream(text_and_call)) as house:
+        client = Client(house.connect())
+        await client.post({"stream": True})
+        await client.head()
+        await client.body()
+        assert client.kinds()[-1][1] == "error"
+        assert len(violations(house.journal)) == 1
+
+
+@pytest.mark.usefixtures("careless")
+async def test_a_web_search_with_an_event_out_of_place_ends_in_an_error(autojump_clock: Clock) -> None:
+    class Finds:
+        async def search(self, question: SearchQuestion) -> tuple[Hit, ...]:
+            return (Hit(url="https://a.example/", title="A"),)
+
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    ask = {"stream": True, "tools": [search], "tool_choice": {"type": "tool", "name": "web_search"}}
+    found = msgspec.structs.replace(settings_for("a"), web_search=WebSearch(searxng="http://127.0.0.1:1"))
+    async with virtual_house(found, a=FakeUpstream(hello), search=Finds()) as house:
+        client = Client(house.connect())
+        await client.post(ask)
+        await client.head()
+        await client.body()
+        assert client.kinds()[-1][1] == "error"
+        assert len(violations(house.journal)) == 1
 
 
 @pytest.mark.usefixtures("careless")

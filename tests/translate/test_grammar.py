@@ -191,6 +191,16 @@ def test_a_violation_tells_the_kinds_and_none_of_the_content() -> None:
     assert "secret" not in str(broken.value)
 
 
+def test_it_is_over_when_nothing_may_follow_and_not_before() -> None:
+    for word in WORDS:
+        grammar = Grammar()
+        for event in word[:-1]:
+            grammar.check([event])
+            assert not grammar.is_over
+        grammar.check(word[-1:])
+        assert grammar.is_over == isinstance(word[-1], MessageStop | ErrorEvent)
+
+
 def test_a_long_stream_is_told_by_its_end() -> None:
     grammar = Grammar()
     grammar.check([START])
