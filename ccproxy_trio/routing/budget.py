@@ -33,16 +33,21 @@ class Budget:
 
     def left(self, now: float) -> float:
         """Tokens there are now. Read-only but for what has expired."""
-        oldest = self._index(now) - _SLICES
-        while self._entries and self._entries[0][0] <= oldest:
-            self._entries.popleft()
+        self._expire(self._index(now))
         return self._floor + sum(amount for _, amount in self._entries)
 
     def _add(self, amount: float, now: float) -> None:
         index = self._index(now)
+        self._expire(
+            index
+        )  # here too: without a failure nobody asks what is left, and every slice would stay
         if self._entries and self._entries[-1][0] == index:
             amount += self._entries.pop()[1]
         self._entries.append((index, amount))
+
+    def _expire(self, index: int) -> None:
+        while self._entries and self._entries[0][0] <= index - _SLICES:
+            self._entries.popleft()
 
     def _index(self, now: float) -> int:
         return int(now // self._slice)
