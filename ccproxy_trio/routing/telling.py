@@ -96,6 +96,10 @@ _FLAGGED: dict[Flag, _Phrase] = {
     Flag.MISCONFIGURED: _PHRASES[FaultKind.MISCONFIGURED],
     Flag.TLS: _PHRASES[FaultKind.TLS],
 }
+# A gateway of theirs gave up on the model behind it.
+_TIMEOUTS = frozenset({504, 524})
+_TIMED_OUT = _Phrase(_T.TIMED_OUT, "timed out")
+_WITH_STATUS = frozenset({_T.FAILED, _T.TIMED_OUT, _T.KEY})
 _KINDS: dict[Trouble, str] = {
     Trouble.LIMITED: "rate_limit_error",
     Trouble.TIMED_OUT: "timeout_error",
@@ -262,9 +266,9 @@ def _finding(
 
 def _met(attempt: Attempt, snapshot: Snapshot | None, now: float) -> _Finding:
     provider, model = attempt.candidate.provider, attempt.candidate.model
-    phrase = _PHRASES[attempt.kind or FaultKind.INTERNAL]
+    phrase = _TIMED_OUT if attempt.status in _TIMEOUTS else _PHRASES[attempt.kind or FaultKind.INTERNAL]
     text = phrase.text
-    if phrase.trouble in (Trouble.FAILED, Trouble.KEY) and attempt.status is not None:
+    if phrase.trouble in _WITH_STATUS and attempt.status is not None:
         text += f" (HTTP {attempt.status})"
     if phrase.trouble is Trouble.MODEL:
         text += f" {model}"
@@ -319,6 +323,8 @@ def _status(troubles: set[Trouble], message: str, retry_after: int, rules: Rules
     if rules.tells:
         if Trouble.LIMITED in passing:
             return Told(429, "rate_limit_error", message, retry_after, should_retry=False)
+        if passing == {Trouble.TIMED_OUT}:
+            return Told(504, "timeout_error", message, should_retry=False)
         return Told(502, "api_error", message, should_retry=False)
     if passing == {Trouble.LIMITED}:
         return Told(429, "rate_limit_error", message, retry_after)

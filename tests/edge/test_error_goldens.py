@@ -21,6 +21,7 @@ _ANTHROPIC = {  # what the status of an error means there
     404: {"not_found_error"},
     429: {"rate_limit_error"},
     502: {"api_error"},
+    504: {"timeout_error"},
 }
 
 
