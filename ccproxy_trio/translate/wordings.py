@@ -26,8 +26,8 @@ WORDINGS: tuple[Wording, ...] = (
     Wording(
         "OpenAI, DeepSeek, vLLM, OpenRouter (total)",
         r"maximum context length (?:is|of) {L} tokens.{0,40}?requested (?:about |a total of )?{T} tokens"
-        r"(?: \(|: ){P} (?:in the messages|of text input|tokens from the input messages)"
-        r".{0,80}?{C} (?:in the (?:completion|output)|tokens for the completion)",
+        r"(?: \(|: ){P} (?:in (?:the messages|your prompt)|of text input|tokens from the input messages)"
+        r".{0,80}?{C} (?:in the (?:completion|output)|(?:tokens )?for the completion)",
     ),
     Wording(
         "OpenRouter (prompt only)",
@@ -40,6 +40,11 @@ WORDINGS: tuple[Wording, ...] = (
         r".{0,80}?context length is (?:only )?{L}",
     ),
     Wording(
+        "vLLM, Bedrock (output and prompt)",
+        r"maximum (?:context|model) length (?:is|of) {L}(?: tokens)?\W.{0,40}?requested {C} output tokens"
+        r".{0,40}?prompt contains (?:at least )?{P} input tokens",
+    ),
+    Wording(
         "vLLM (input)",
         r"maximum (?:context|model) length (?:is|of) {L}(?: tokens)?\W.{0,80}?\b{P} (?:input )?tokens",
     ),
@@ -48,6 +53,11 @@ WORDINGS: tuple[Wording, ...] = (
     Wording(
         "Gemini",
         r"input token count(?: \(?{P}\)?)? exceeds the maximum number of tokens allowed(?: \(?{L}\)?)?",
+    ),
+    Wording("Vertex", r"input token count is {P} but (?:the )?model only supports up to {L}"),
+    Wording(
+        "OpenAI (GPT-5)",
+        r"exceed(?:s|ed)? the configured limit of {L} tokens.{0,40}?messages resulted in {P} tokens",
     ),
     Wording("oMLX", r"prompt too long: {P} tokens exceeds max context window of {L}"),
     Wording("Anthropic", r"prompt is too long: {P} tokens > {L} maximum"),
@@ -80,6 +90,11 @@ WORDINGS: tuple[Wording, ...] = (
     Wording("Cerebras", r"current length is {P} while limit is {L}"),
     Wording("Fireworks", r"prompt is too long: {P}, model maximum context length: {L}"),
     Wording("GitHub", r"prompt token count of {P} exceeds the limit of {L}"),
+    Wording(
+        "others", r"input length {P} exceeds (?:the )?(?:maximum )?context (?:length|window) (?:of )?{L}"
+    ),
+    Wording("others (colon)", r"context (?:length|window) exceeded: {P} > {L}"),
+    Wording("others (prompt)", r"prompt \({P} tokens\) exceeds the maximum context(?: length)? of {L}"),
     Wording("Qwen", r"range of input length should be \[\d+, {L}\]"),
     # Limits on the answer alone. They come before the wordings without numbers, which say less.
     Wording("OpenAI (answer)", r"supports at most {L} completion tokens", of_output=True),
@@ -121,9 +136,11 @@ WORDINGS: tuple[Wording, ...] = (
         r"max_(?:completion_)?tokens: input should be less than or equal to {L}",
         of_output=True,
     ),
+    Wording("others (answer)", r"max_(?:completion_)?tokens\W{0,3} must be at most {L}", of_output=True),
     # Without numbers of the prompt. What is not said is estimated by whoever tells the client.
     Wording("OpenAI (newer models)", r"exceeds? (?:the|this) (?:model's )?context window"),
     Wording("OpenAI, vLLM (limit)", r"maximum (?:context|model) length (?:is|of) {L} tokens"),
+    Wording("Ollama", r"input length exceeds (?:the )?(?:maximum )?context (?:length|window)"),
     Wording("llama.cpp (old)", r"exceeds the available context size(?: \({L})?"),
     Wording("Bedrock", r"input is too long for requested model"),
     Wording("Zhipu", r"prompt exceeds max length"),

@@ -54,6 +54,48 @@ SAID: list[tuple[str, str, FaultKind, Overflow]] = [
         Overflow(1000, 8192, 8000),
     ),
     (
+        "OpenAI, DeepSeek, vLLM, OpenRouter (total)",
+        "This model's maximum context length is 4096 tokens, however you requested 4500 tokens (3500 in your "
+        "prompt; 1000 for the completion). Please reduce your prompt; or completion length.",
+        OUTPUT,
+        Overflow(3500, 4096, 1000),
+    ),
+    (
+        "vLLM, Bedrock (output and prompt)",
+        "This model's maximum context length is 4096 tokens. However, you requested 1000 output tokens and "
+        "your prompt contains at least 3997 input tokens, for a total of at least 4997 tokens.",
+        OUTPUT,
+        Overflow(3997, 4096, 1000),
+    ),
+    (
+        "Vertex",
+        "Unable to submit request because the input token count is 135538 but model only supports up to "
+        "32768. Reduce the input token count and try again.",
+        PROMPT,
+        Overflow(135_538, 32_768),
+    ),
+    (
+        "OpenAI (GPT-5)",
+        "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens.",
+        PROMPT,
+        Overflow(300_000, 272_000),
+    ),
+    (
+        "others",
+        "input length 5000 exceeds context length 4096",
+        PROMPT,
+        Overflow(5000, 4096),
+    ),
+    ("others (colon)", "context length exceeded: 40000 > 32768", PROMPT, Overflow(40_000, 32_768)),
+    (
+        "others (prompt)",
+        "The prompt (5000 tokens) exceeds the maximum context of 4096",
+        PROMPT,
+        Overflow(5000, 4096),
+    ),
+    ("others (answer)", "max_tokens must be at most 8192", OUTPUT, Overflow(limit=8192)),
+    ("Ollama", "the input length exceeds the context length", PROMPT, Overflow()),
+    (
         "OpenRouter (prompt only)",
         "This endpoint's maximum context length is 32768 tokens. However, you requested about 40000 tokens "
         "(40000 of text input).",
