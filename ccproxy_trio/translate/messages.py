@@ -13,6 +13,7 @@ import msgspec
 
 from ccproxy_trio.translate import system
 from ccproxy_trio.translate.blocks import (
+    FAILED,
     SEE_NEXT,
     arguments,
     assistant_text,
@@ -135,7 +136,9 @@ class _Walk:
         self._pending.remove(call)
         result = tool_result(block, where, self._context)
         in_place = self._context.dialect.tool_media == "tool"
-        text = result.text or (SEE_NEXT if result.media and not in_place else "")
+        text = result.text
+        if text in ("", FAILED) and result.media and not in_place:
+            text += SEE_NEXT
         parts: list[Part] = [TextPart(text=text)] if text or not in_place or not result.media else []
         parts += result.media if in_place else ()
         if block.cache_control and parts:

@@ -129,7 +129,7 @@ class MessagesRequest(CountRequest, frozen=True, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=512)]
     messages: Annotated[tuple[Message, ...], Meta(min_length=1)]
     max_tokens: Annotated[int, Meta(ge=0, le=2**31 - 1)]
-    stream: bool = False
+    stream: bool | None = False
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None

@@ -93,7 +93,7 @@ def test_faults_inside_of_what_is_only_passed_on_are_found_too(inside: bytes) ->
         ({"model": ""}, "model: Expected `str` of length >= 1"),
         ({"temperature": 3}, "temperature: Expected `float` <= 2.0"),
         ({"tool_choice": {"type": "some"}}, "tool_choice.type: Invalid value 'some'"),
-        ({"container": {"a": 1}, "stream": "yes"}, "stream: Expected `bool`, got `str`"),
+        ({"container": {"a": 1}, "stream": "yes"}, "stream: Expected `bool | null`, got `str`"),
     ],
 )
 def test_refusal_names_the_path_as_anthropic_does(fields: dict[str, Any], message: str) -> None:
