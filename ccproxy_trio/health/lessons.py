@@ -21,7 +21,7 @@ class Lesson(Struct, frozen=True):
     switches: DialectOptions
 
     def words(self) -> str:
-        """The lesson for people: `temperature: "sampling": false`."""
+        """The lesson for people: `temperature: "temperature": false`."""
         return f"{self.parameter}: {_members(chosen(self.switches))}"
 
 
@@ -83,19 +83,24 @@ class Notebook:
         return dict(self._lessons)
 
     def learn(self, model: str, lesson: Lesson) -> Learned | None:
-        """Remember. None: that was known already."""
+        """Remember. None: that was known already, and is in force."""
         known = self.of(model)
-        if any(over(old.switches, lesson.switches) == old.switches for old in known):
+        in_force = _folded(DialectOptions(), known)
+        if over(in_force, lesson.switches) == in_force:
             return None
         self._lessons[model] = taught(known, lesson)
-        options = self._options
-        for each in self._lessons[model]:
-            options = over(options, each.switches)
+        options = _folded(self._options, self._lessons[model])
         return Learned(
             words=lesson.words(),
             line=f'"options": {{{_members(chosen(options))}}}',
             others=tuple(other for other in self._models if other != model),
         )
+
+
+def _folded(options: DialectOptions, lessons: Iterable[Lesson]) -> DialectOptions:
+    for lesson in lessons:
+        options = over(options, lesson.switches)
+    return options
 
 
 def _members(switches: Mapping[str, object]) -> str:

@@ -141,6 +141,8 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     schema: Literal["json", "gemini", "openai"] | UnsetType = UNSET
     tool_id: Literal["plain40", "mistral9"] | UnsetType = UNSET
     sampling: bool | UnsetType = UNSET
+    temperature: bool | UnsetType = UNSET
+    top_p: bool | UnsetType = UNSET
     top_k: bool | UnsetType = UNSET
     stop: bool | UnsetType = UNSET
     parallel: bool | UnsetType = UNSET

@@ -120,12 +120,11 @@ _NO_REPLAY = Switches(replay="none")
 _NO_PREFILL = Switches(prefill="none")
 _NO_USER = Switches(user_field="none")
 _NO_MARKS = Switches(cache="none")
-_NO_SAMPLING = Switches(sampling=False)
 
 # part of a request -> the switches that do without it
 _ROWS: Mapping[str, Switches] = {
-    "temperature": _NO_SAMPLING,
-    "top_p": _NO_SAMPLING,
+    "temperature": Switches(temperature=False),
+    "top_p": Switches(top_p=False),
     "top_k": Switches(top_k=False),
     "stop": Switches(stop=False),
     "parallel_tool_calls": Switches(parallel=False),
@@ -153,11 +152,10 @@ _ROWS: Mapping[str, Switches] = {
 
 def _renamed(case: _Case) -> Switches | None:
     """The other name of the output limit; a refused value would be refused under any name."""
-    name = subject(case.refused.parameter)
-    if name != _limit_name(case.chat) or case.refused.objection == "value":
+    name = _limit_name(case.chat)
+    if subject(case.refused.parameter) != name or case.refused.objection == "value":
         return None
-    other = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
-    return Switches(max_tokens_field="max_tokens" if other == "max_tokens" else "max_completion_tokens")
+    return Switches(max_tokens_field="max_completion_tokens" if name == "max_tokens" else "max_tokens")
 
 
 def _effort(case: _Case) -> Switches | None:

@@ -35,7 +35,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     tool_media: Literal["user", "tool"] = "user"  # where a tool result's images go
     schema: Literal["json", "gemini", "openai"] = "json"
     tool_id: Literal["plain40", "mistral9"] = "plain40"
-    sampling: bool = True  # takes temperature and top_p
+    sampling: bool = True  # takes temperature and top_p, but for what the next two say
+    temperature: bool = True
+    top_p: bool = True
     top_k: bool = False
     stop: bool = True
     parallel: bool = True  # takes parallel_tool_calls
@@ -77,7 +79,7 @@ def resolve(provider: ProviderSettings, model: str) -> Dialect:
             dialect = _over(dialect, rule.switches)
     url = urlsplit(provider.base_url)
     for suffix, switches in SERVERS:
-        if _is_at(url.hostname or "", suffix):
+        if is_at(url.hostname or "", suffix):
             dialect = _over(dialect, switches)
     if profile == "gemini" and (url.hostname or "").endswith("aiplatform.googleapis.com"):
         dialect = msgspec.structs.replace(dialect, extra_key="vertex")
@@ -118,6 +120,11 @@ def bare_name(model: str) -> str:
     return model.lower().rsplit("/", 1)[-1].removeprefix("ft:")
 
 
+def is_at(host: str, suffix: str) -> bool:
+    """Whether a host's name is `suffix` or one below it."""
+    return host == suffix or host.endswith("." + suffix)
+
+
 def _profile(provider: ProviderSettings, model: str) -> tuple[str, str]:
     if provider.profile != "auto":
         return provider.profile, "configured"
@@ -126,7 +133,7 @@ def _profile(provider: ProviderSettings, model: str) -> tuple[str, str]:
     url = urlsplit(provider.base_url)
     host = url.hostname or ""
     for suffix, profile in HOSTS:
-        if _is_at(host, suffix):
+        if is_at(host, suffix):
             return profile, f"chosen by the host {host}"
     port = _PORT.search(url.netloc)
     if port and port[1] in PORTS:
@@ -135,10 +142,6 @@ def _profile(provider: ProviderSettings, model: str) -> tuple[str, str]:
         if re.match(pattern, bare_name(model)):
             return profile, f"chosen by the model's name {model}"
     return "generic", "neither the host nor the model's name is known"
-
-
-def _is_at(host: str, suffix: str) -> bool:
-    return host == suffix or host.endswith("." + suffix)
 
 
 # Not `SplitResult.port`, which raises on a number that is none; such a URL fails where it is opened.

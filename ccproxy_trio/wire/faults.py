@@ -95,11 +95,6 @@ class UpstreamFault(Exception):
         self.overflow = overflow
         self.whole_provider = whole_provider
 
-    @property
-    def parameter(self) -> str | None:
-        """The first of the refused parameters."""
-        return self.refused[0].parameter if self.refused else None
-
 
 class Untranslatable(Exception):
     """This provider's dialect cannot express the request; another's may."""

@@ -55,6 +55,23 @@ def test_a_later_lesson_overrules_an_earlier_one_about_the_same_switch() -> None
     assert notebook.of("m") == (lesson("max_tokens", output_cap=4096),)
 
 
+def test_a_lesson_that_was_overruled_is_news_when_it_comes_again() -> None:
+    efforts = lesson("reasoning_effort", reasoning="effort", efforts=["none", "low"])
+    silent = lesson("reasoning_effort", reasoning="none")
+    notebook = Notebook()
+    for told in (efforts, silent, efforts):
+        assert notebook.learn("m", told) is not None
+    assert notebook.of("m") == (efforts,)
+
+
+def test_what_several_lessons_say_together_is_not_news() -> None:
+    notebook = Notebook()
+    notebook.learn("m", STOP)
+    notebook.learn("m", CAP)
+    assert notebook.learn("m", lesson("both", stop=False, output_cap=16_384)) is None
+    assert notebook.of("m") == (STOP, CAP)
+
+
 def test_lessons_about_different_switches_stand_side_by_side() -> None:
     notebook = Notebook()
     notebook.learn("m", STOP)

@@ -74,7 +74,7 @@ def error(message: str = "", **fields: object) -> dict[str, object]:
 def test_a_status_without_a_word(status: int, kind: FaultKind) -> None:
     given_ = fault(status)
     assert (given_.kind, given_.status, given_.message) == (kind, status, f"HTTP {status}")
-    assert (given_.retry_after, given_.parameter, given_.overflow) == (None, None, None)
+    assert (given_.retry_after, given_.refused, given_.overflow) == (None, (), None)
 
 
 def test_words_do_not_make_an_error_of_a_redirect_or_a_success() -> None:
@@ -331,7 +331,7 @@ def test_an_empty_account_speaks_of_the_whole_provider() -> None:
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_parameter_that_is_not_taken_is_named(status: int, body: object, parameter: str) -> None:
     given_ = fault(status, body)
-    assert (given_.kind, given_.parameter) == (K.UNSUPPORTED_PARAMETER, parameter)
+    assert (given_.kind, given_.refused[0].parameter) == (K.UNSUPPORTED_PARAMETER, parameter)
 
 
 @pytest.mark.parametrize(
@@ -348,14 +348,14 @@ def test_a_parameter_that_is_not_taken_is_named(status: int, body: object, param
 def test_a_complaint_about_what_a_request_cannot_do_without_is_one_about_the_request(body: object) -> None:
     given_ = fault(400, body)
     assert given_.kind in (K.BAD_REQUEST, K.MODEL_NOT_FOUND)
-    assert given_.parameter is None
+    assert given_.refused == ()
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500])
 def test_under_another_status_a_parameter_is_not_the_point(status: int) -> None:
     given_ = fault(status, error("Unsupported parameter: 'top_p'", param="top_p"))
     assert given_.kind is not K.UNSUPPORTED_PARAMETER
-    assert given_.parameter is None
+    assert given_.refused == ()
 
 
 # -- overflow ------------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ def test_a_path_is_about_its_first_member_or_about_what_is_ours_deep_inside(
 def test_a_choice_of_tools_that_a_router_finds_nobody_for_is_no_missing_model() -> None:
     body = openai("No endpoints found that support the provided 'tool_choice' value.")
     fault = classify(404, {}, json.dumps(body).encode(), profile="openrouter", wall_now=0.0)
-    assert (fault.kind, fault.parameter) == (FaultKind.UNSUPPORTED_PARAMETER, "tool_choice")
+    assert (fault.kind, fault.refused[0].parameter) == (FaultKind.UNSUPPORTED_PARAMETER, "tool_choice")
     missing = openai("No endpoints found for acme/model.")
     fault = classify(404, {}, json.dumps(missing).encode(), profile="openrouter", wall_now=0.0)
     assert fault.kind is FaultKind.MODEL_NOT_FOUND

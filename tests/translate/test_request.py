@@ -55,6 +55,8 @@ def test_sampling_is_sent_only_where_it_is_taken() -> None:
         "top_k": 7,
     }
     assert not {"temperature", "top_p", "top_k"} & set(upstream(asked, sampling=False))
+    assert {"temperature", "top_p"} & set(upstream(asked, temperature=False)) == {"top_p"}
+    assert {"temperature", "top_p"} & set(upstream(asked, top_p=False)) == {"temperature"}
 
 
 @pytest.mark.parametrize(
