@@ -24,7 +24,7 @@ from ccproxy_trio.actors.probe import ProbeSchedule, keep_probing
 from ccproxy_trio.attempt import Unit
 from ccproxy_trio.counting.sizes import Counting, Seat, seats_of, vocabularies_needed
 from ccproxy_trio.counting.vocabulary import Vocabulary, load
-from ccproxy_trio.documents.texts import PdfTexts, Texts, read_in_child
+from ccproxy_trio.documents.texts import NoReader, Texts, installed_reader
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.exposure import open_doors
 from ccproxy_trio.exchange import Services
@@ -117,7 +117,13 @@ async def running(settings: Settings, *, journal: Tally, world: World) -> AsyncI
             search = await connections.enter_async_context(backend)
         vocabularies = await load(vocabularies_needed(_seats(units, settings)))
         house = inhabited(
-            units, settings, journal=journal, world=world, search=search, vocabularies=vocabularies
+            units,
+            settings,
+            journal=journal,
+            world=world,
+            search=search,
+            vocabularies=vocabularies,
+            documents=installed_reader(),
         )
         async with house as services:
             yield services
@@ -134,7 +140,7 @@ async def inhabited(
     vocabularies: Mapping[str, Vocabulary] | None = None,
     documents: Texts | None = None,
 ) -> AsyncIterator[Services]:
-    """The actors over given units, by provider name."""
+    """The actors over given units, by provider name. Without `documents`, no PDF is read."""
     counting = Counting(
         _seats(units, settings), vocabularies=vocabularies, wish=settings.scale_usage_to_window
     )
@@ -145,7 +151,7 @@ async def inhabited(
         journal=journal,
         mint=world.mint,
         counting=counting,
-        documents=documents or PdfTexts(read_in_child),
+        documents=documents or NoReader(),
         search=search,
     )
     async with trio.open_nursery() as actors:

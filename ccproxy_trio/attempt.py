@@ -13,14 +13,13 @@ from msgspec import Struct
 
 from ccproxy_trio.actors.provider import Lease, Provider
 from ccproxy_trio.audience import Audience
-from ccproxy_trio.documents.texts import Texts
 from ccproxy_trio.health.lessons import Lesson, together
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings
 from ccproxy_trio.translate.adjust import established, repair
 from ccproxy_trio.translate.dialect import Dialect, with_lessons
 from ccproxy_trio.translate.parts import Finished, Part, content_bearing
-from ccproxy_trio.translate.pdf import NO_TEXTS, PdfText, pdfs
+from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.request import Target, Translated, translate
 from ccproxy_trio.translate.stream import Reader
 from ccproxy_trio.upstream.client import Answer, Upstream
@@ -35,7 +34,6 @@ DRAIN_WITHIN = 0.1  # seconds for the rest of a finished body, so that its conne
 FAIR_SHARE = 60.0  # seconds after which a provider that said nothing has had its chance
 EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
 MOST_REPAIRS = 4
-READ_WITHIN = 60.0  # seconds that all PDFs of a request may take to be read
 
 
 _TIMEOUT_TEXTS = {
@@ -78,15 +76,6 @@ class Try(Struct, frozen=True, kw_only=True):
     until_content: Bound
     whole: Bound
     mint: Callable[[], str]
-
-
-async def pdf_texts(request: MessagesRequest, dialect: Dialect, documents: Texts) -> Mapping[str, PdfText]:
-    """What the request's PDFs say, for a model that cannot read them itself.
-
-    To be asked for before there is a lease: no provider is to blame for the time that it takes.
-    """
-    wanted = () if dialect.files else pdfs(request)
-    return await documents.of(wanted, until=trio.current_time() + READ_WITHIN) if wanted else NO_TEXTS
 
 
 class Deadline:

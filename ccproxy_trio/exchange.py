@@ -18,11 +18,11 @@ from msgspec import Struct
 from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
 from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
-from ccproxy_trio.attempt import FAIR_SHARE, AttemptRun, Bound, Try, Unit, pdf_texts
+from ccproxy_trio.attempt import FAIR_SHARE, AttemptRun, Bound, Try, Unit
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
 from ccproxy_trio.counting.sizes import Counting, Sizing
-from ccproxy_trio.documents.texts import Texts
+from ccproxy_trio.documents.texts import Enclosed, Texts
 from ccproxy_trio.health.verdict import Next, Ruling, judge
 from ccproxy_trio.journal import Tally
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
@@ -180,12 +180,13 @@ class Exchange:
         self._audience = audience
         self._tier: Tier = tier_of(ask.request.model, services.settings.default_tier)
         self._content_deadline = trio.current_time() + _content_within(ask, services.settings)
+        self._enclosed = Enclosed(ask.request, services.documents, until=self._content_deadline)
         facts = Facts(
             request_id=ask.request_id,
             session=ask.session,
             model=ask.request.model,
             tier=self._tier,
-            stream=ask.request.stream,
+            stream=bool(ask.request.stream),
             scale=ask.size.scale.factor,
         )
         self._empty_answer: Sequence[Part] | None = None
@@ -236,7 +237,7 @@ class Exchange:
         """Make one attempt; None when its answer reached its end."""
         candidate = step.candidate
         unit = self._services.units[candidate.provider]
-        texts = await pdf_texts(self._ask.request, self._dialect(candidate), self._services.documents)
+        texts = await self._enclosed.texts(self._dialect(candidate))
         lease = await unit.actor.lease(candidate.model, forced=step.forced)
         if isinstance(lease, Refusal):
             # Nothing was sent: another request was quicker. The candidate is out for this round.
@@ -346,11 +347,9 @@ class Exchange:
 
     def ending(self, error: BaseException | None) -> Ending:
         """What the way an exchange was left means, for the journal."""
-        if self._is_answered:
+        if self._is_answered or error is None:
             return Ending(how="complete", status=200)
         match error:
-            case None:
-                return Ending(how="complete", status=200)
             case NothingLeft(told=told):
                 return Ending(how="error", status=told.status, error_type=told.kind, detail=told.message)
             case RequestRefused():

@@ -1,11 +1,15 @@
 """What is read, what is remembered, and how long anybody waits. In virtual time, with a pretended child."""
 
+import threading
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+
 import pytest
 import trio
 import trio.testing
 
 from ccproxy_trio.documents import texts
-from ccproxy_trio.documents.texts import PdfTexts, told
+from ccproxy_trio.documents.texts import DIGEST_INLINE, NoReader, PdfTexts, installed_reader, told
 from ccproxy_trio.translate.pdf import PdfText
 
 Clock = trio.testing.MockClock
@@ -125,26 +129,106 @@ async def test_a_system_without_a_process_to_give_is_asked_again(autojump_clock:
     assert await documents.of(["a"], until=later()) == {"a": said("a")}
 
 
-async def test_the_least_used_is_forgotten_first(
-    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(texts, "_REMEMBERED", 2)
+async def test_the_least_used_is_forgotten_first(autojump_clock: Clock) -> None:
     child = Child()
-    documents = PdfTexts(child)
+    documents = PdfTexts(child, remembered=2)
     for pdf in ("a", "b", "a", "c", "a", "b"):
         await documents.of([pdf], until=later())
     assert child.read == ["a", "b", "c", "b"]
 
 
-async def test_memory_is_bounded_by_characters_too(
-    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(texts, "_REMEMBERED_CHARACTERS", 25)
+async def test_memory_is_bounded_by_characters_too(autojump_clock: Clock) -> None:
     child = Child()
+    documents = PdfTexts(child, characters=25)
+    for letter in "abcbdcdz":
+        await documents.of([letter * 10], until=later())
+    for _ in range(2):
+        await documents.of(["x" * 99], until=later())
+    assert [pdf[0] for pdf in child.read] == ["a", "b", "c", "d", "c", "z", "x"]
+
+
+class Pages(tuple[str, ...]):
+    """Counts how often anybody goes through them."""
+
+    rounds = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.rounds += 1
+        return super().__iter__()
+
+
+async def test_what_is_kept_is_not_measured_again_for_each_that_is_forgotten(autojump_clock: Clock) -> None:
+    given: list[Pages] = []
+
+    async def read(pdf: str) -> PdfText:
+        given.append(Pages([pdf]))
+        return PdfText(pages=1, texts=given[-1])
+
+    documents = PdfTexts(read, remembered=4)
+    for number in range(40):
+        await documents.of([str(number)], until=later())
+    assert {pages.rounds for pages in given[:36]} == {2}  # when it was learnt, and when it was forgotten
+    assert {pages.rounds for pages in given[36:]} == {1}
+
+
+class Watched(str):
+    """A PDF that keeps the threads in which its bytes were wanted."""
+
+    __slots__ = ("threads",)
+
+    def __new__(cls, text: str) -> "Watched":
+        made = super().__new__(cls, text)
+        made.threads = []
+        return made
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        self.threads.append(threading.current_thread())
+        return super().encode(encoding, errors)
+
+
+async def test_a_large_pdf_is_digested_beside_everything_else() -> None:
+    pdf, child = Watched("a" * (DIGEST_INLINE + 1)), Child(seconds=0.0)
     documents = PdfTexts(child)
-    for pdf in ("a" * 10, "b" * 10, "c" * 10, "a" * 10, "z" * 99, "z" * 99):
-        await documents.of([pdf], until=later())
-    assert [pdf[0] for pdf in child.read] == ["a", "b", "c", "a", "z"]
+    for _ in range(2):
+        assert await documents.of([pdf], until=later()) == {pdf: said(pdf)}
+    assert child.read == [pdf]
+    assert threading.main_thread() not in pdf.threads
+    assert len(pdf.threads) == 2
+
+
+async def test_a_small_pdf_is_not_worth_a_thread() -> None:
+    pdf = Watched("a" * DIGEST_INLINE)
+    await PdfTexts(Child(seconds=0.0)).of([pdf], until=later())
+    assert pdf.threads == [threading.main_thread()]
+
+
+async def test_where_nothing_can_read_them_pdfs_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "find_spec", lambda _name: None)
+    pdf = Watched("a" * 99)
+    reader = installed_reader()
+    assert isinstance(reader, NoReader)
+    assert await reader.of([pdf], until=later()) == {pdf: PdfText(problem="missing")}
+    assert pdf.threads == []
+
+
+async def test_the_library_is_looked_for_once(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    sought: list[str] = []
+    read: list[tuple[str, str]] = []
+
+    def find(name: str) -> ModuleSpec:
+        sought.append(name)
+        return ModuleSpec(name, None, origin="/x/lib/pypdf/__init__.py")
+
+    async def child(pdf: str, *, library: str) -> PdfText:
+        read.append((pdf, library))
+        return said(pdf)
+
+    monkeypatch.setattr(texts, "find_spec", find)
+    monkeypatch.setattr(texts, "read_in_child", child)
+    reader = installed_reader()
+    await reader.of(["a", "b"], until=later())
+    assert sought == ["pypdf"]
+    assert read == [("a", "/x/lib"), ("b", "/x/lib")]
 
 
 @pytest.mark.parametrize("output", [b"", b"{", b'{"pages":"x"}', b'{"problem":"sabotage"}'])

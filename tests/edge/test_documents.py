@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 import trio.testing
 
+from ccproxy_trio.documents.texts import PdfTexts
 from ccproxy_trio.journal import AttemptEnded
 from ccproxy_trio.settings.model import DialectOptions
 from ccproxy_trio.translate.dialect import Dialect
@@ -116,6 +118,32 @@ async def test_the_time_it_takes_is_not_the_providers(autojump_clock: Clock) -> 
     assert (35, "ping") in [(round(at), kind) for at, kind in client.kinds()]
 
 
+async def never(_: str) -> PdfText:
+    """Reads a PDF that has no end."""
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+async def test_nobody_reads_on_when_the_clients_time_is_up(autojump_clock: Clock) -> None:
+    documents, upstream = PdfTexts(never, within=900.0), Listening()
+    async with virtual_house(settings_for("a"), documents=documents, a=upstream) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({**ASKED, "stream": False}, **{"x-stainless-timeout": "30"})
+        assert await client.head() == 502
+        assert trio.current_time() - started_at == pytest.approx(25)
+        assert (await house.snapshot("a")).failure_count == 0
+
+
+async def test_with_all_the_time_in_the_world_reading_still_ends(autojump_clock: Clock) -> None:
+    documents, upstream = PdfTexts(never, within=900.0), Listening()
+    async with virtual_house(settings_for("a"), documents=documents, a=upstream) as house:
+        client, started_at = Client(house.connect()), trio.current_time()
+        await client.post({**ASKED, "stream": False})
+        assert await client.head() == 200
+        assert trio.current_time() - started_at == pytest.approx(60)
+    assert "reading the PDF took too long" in json.dumps(upstream.bodies)
+
+
 async def test_a_client_that_hangs_up_ends_the_reading(autojump_clock: Clock) -> None:
     shelf, upstream = Shelf(seconds=50.0), Listening()
     async with virtual_house(settings_for("a"), documents=shelf, a=upstream) as house:
@@ -134,5 +162,6 @@ async def test_every_candidate_that_needs_the_text_gets_the_same(autojump_clock:
         client = Client(house.connect())
         await client.post(ASKED)
         assert await client.head() == 200
+    assert shelf.asked == [(DATA,)]
     assert json.dumps(a.bodies[0]["messages"]) == json.dumps(b.bodies[0]["messages"])
     assert "What it says." in json.dumps(b.bodies[0])

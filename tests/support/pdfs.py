@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import pypdf
 
 
-def pdf_of(*pages: str) -> bytes:
-    """A PDF whose pages say these texts (ASCII, one line each); an empty one has no text at all."""
+def pdf_of(*pages: str, ballast: int = 0) -> bytes:
+    """A PDF whose pages say these texts (ASCII, one line each); an empty one has no text at all.
+
+    `ballast` is how many bytes it has that belong to no page.
+    """
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
@@ -20,7 +23,7 @@ def pdf_of(*pages: str) -> bytes:
             "/Resources << /Font << /F1 3 0 R >> >> >>".encode()
         )
         objects.append(_stream(f"BT /F1 12 Tf 50 700 Td ({text}) Tj ET".encode() if text else b""))
-    return _file(objects)
+    return _file([*objects, _stream(bytes(ballast))])
 
 
 def encrypted(data: bytes, *, password: str) -> bytes:
@@ -30,20 +33,6 @@ def encrypted(data: bytes, *, password: str) -> bytes:
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()
-
-
-def endless(*, operators: int = 30_000_000) -> bytes:
-    """A PDF whose one page is drawn for minutes, and does not weigh much."""
-    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 5 0 R /Resources << >> >>"
-    return _file(
-        [
-            b"<< /Type /Catalog /Pages 2 0 R >>",
-            b"<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
-            b"<< >>",
-            page,
-            _stream(b"q Q " * (operators // 2)),
-        ]
-    )
 
 
 def _stream(content: bytes) -> bytes:
