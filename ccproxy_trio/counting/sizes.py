@@ -3,7 +3,7 @@
 Nothing here asks a provider, so all of it is answered while all of them are down.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -56,6 +56,14 @@ class Sizing(Struct, frozen=True, kw_only=True):
     scale: Scale = UNSCALED
 
 
+class _View(Struct, frozen=True):
+    """A prompt as some candidates see it, who count it with the same vocabulary."""
+
+    vocabulary: str
+    prompt: Prompt
+    candidates: list[Candidate]
+
+
 class Counting:
     """Answers how large a request is. `seats` are a tier's candidates in routing order."""
 
@@ -68,6 +76,7 @@ class Counting:
     ) -> None:
         self._seats = seats
         self._vocabularies = vocabularies or {}
+        self._smallest = {tier: _smallest_window(row) for tier, row in seats.items()}
         self._wish = wish  # `scale_usage_to_window`
         self._threads = trio.CapacityLimiter(AT_ONCE)
 
@@ -84,7 +93,7 @@ class Counting:
 
         The real window is the smallest of the tier, fallbacks included: any of them may serve the next turn.
         """
-        return scale_for(self._wish, real=self._smallest_window(tier), believed=believed_window(betas))
+        return scale_for(self._wish, real=self._smallest[tier], believed=believed_window(betas))
 
     def announcement(self) -> str:
         """What the scaling comes to, for the operator; empty where there is none."""
@@ -100,12 +109,8 @@ class Counting:
             RequestRefused: two tools of one name, or one without any.
         """
         prompt, estimate = await self._weighed(request, tier, body_bytes)
-        exact: dict[Candidate, int] = {}
-        for seat in self._seats[tier]:
-            near = NEAR_SILENT if seat.is_silent else NEAR
-            if seat.window is not None and estimate >= near * seat.window:
-                count = await self._exact(prompt, seat, body_bytes)
-                exact |= {} if count is None else {seat.candidate: count}
+        near = [seat for seat in self._seats[tier] if _is_near(seat, estimate)]
+        exact = await self._exact(prompt, near, body_bytes)
         size = Size(tokens=estimate, media=prompt.media, exact=exact)
         return Sizing(prompt=size, scale=self.scale(tier, betas))
 
@@ -116,16 +121,11 @@ class Counting:
             RequestRefused: two tools of one name, or one without any.
         """
         prompt, estimate = await self._weighed(request, tier, body_bytes)
-        seats = self._seats[tier]
-        exact = await self._exact(prompt, seats[0], body_bytes) if seats else None
-        return estimate if exact is None else exact
-
-    def _smallest_window(self, tier: Tier) -> int | None:
-        known = [seat.window for seat in self._seats[tier] if seat.window is not None]
-        return min(known, default=None)
+        exact = await self._exact(prompt, self._seats[tier][:1], body_bytes)
+        return next(iter(exact.values()), estimate)
 
     def _because(self, tier: Tier) -> str:
-        window = self._smallest_window(tier)
+        window = self._smallest[tier]
         return " (no window known)" if window is None else f" (smallest window {window:,})"
 
     def _all_seats(self) -> Iterator[Seat]:
@@ -135,17 +135,33 @@ class Counting:
     async def _weighed(self, request: CountRequest, tier: Tier, body_bytes: int) -> tuple[Prompt, int]:
         """The prompt, and the estimate of it as the tier's first candidate will see it."""
         work = partial(_weigh, request, next(iter(self._seats[tier]), None))
-        return work() if body_bytes <= WEIGH_INLINE else await self._in_thread(work)
+        return await self._done(work, at_once=body_bytes <= WEIGH_INLINE)
 
-    async def _exact(self, prompt: Prompt, seat: Seat, body_bytes: int) -> int | None:
-        vocabulary = self._vocabularies.get(seat.vocabulary or "")
-        if vocabulary is None:
-            return None
-        work = partial(_count, prompt, seat, vocabulary)
-        return work() if body_bytes <= COUNT_INLINE else await self._in_thread(work)
+    async def _exact(self, prompt: Prompt, seats: Sequence[Seat], body_bytes: int) -> dict[Candidate, int]:
+        """The counts of those whose vocabulary is at hand."""
+        seats = [seat for seat in seats if seat.vocabulary in self._vocabularies]
+        exact: dict[Candidate, int] = {}
+        if not seats:
+            return exact
+        at_once = body_bytes <= COUNT_INLINE
+        for view in await self._done(partial(_views, prompt, seats), at_once=at_once):
+            work = partial(view.prompt.tokens, self._vocabularies[view.vocabulary].count)
+            exact |= dict.fromkeys(view.candidates, await self._done(work, at_once=at_once))
+        return exact
 
-    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
+    async def _done(self, work: Callable[[], _Result], *, at_once: bool) -> _Result:
+        if at_once:
+            return work()
         return await trio.to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=True)
+
+
+def _smallest_window(seats: Iterable[Seat]) -> int | None:
+    return min((seat.window for seat in seats if seat.window is not None), default=None)
+
+
+def _is_near(seat: Seat, estimate: int) -> bool:
+    near = NEAR_SILENT if seat.is_silent else NEAR
+    return seat.window is not None and estimate >= near * seat.window
 
 
 def _weigh(request: CountRequest, seat: Seat | None) -> tuple[Prompt, int]:
@@ -153,8 +169,18 @@ def _weigh(request: CountRequest, seat: Seat | None) -> tuple[Prompt, int]:
     return prompt, (prompt if seat is None else _seen(prompt, seat)).tokens(by_bytes)
 
 
-def _count(prompt: Prompt, seat: Seat, vocabulary: Vocabulary) -> int:
-    return _seen(prompt, seat).tokens(vocabulary.count)
+def _views(prompt: Prompt, seats: Sequence[Seat]) -> list[_View]:
+    """What is to be counted, each once however many candidates share it. Every seat has a vocabulary."""
+    views: list[_View] = []
+    for seat in seats:
+        seen = _seen(prompt, seat)
+        for view in views:
+            if view.vocabulary == seat.vocabulary and view.prompt == seen:
+                view.candidates.append(seat.candidate)
+                break
+        else:
+            views.append(_View(seat.vocabulary or "", seen, [seat.candidate]))
+    return views
 
 
 def _seen(prompt: Prompt, seat: Seat) -> Prompt:

@@ -62,13 +62,19 @@ class Desk:
             return self._local(asked, local)
         if (question := search_question(asked)) is not None:
             return await self._search(asked, question)
-        ask = await self._ask(asked, len(body))
         if not asked.stream:
             with self._admitted():
+                ask = await self._ask(asked, len(body))
                 return _json(encode_message(await answer(ask, self._services)))
+        play = partial(self._play, asked, len(body))
         house_request = cast("HouseRequest", request)
-        play = partial(stream, ask, self._services)
-        return self._frames(await house_request.nursery.start(partial(self._stream, play, ask.request_id)))
+        return self._frames(await house_request.nursery.start(partial(self._stream, play, g.request_id)))
+
+    async def _play(
+        self, asked: MessagesRequest, body_bytes: int, *, started: Callable[[Opened], None]
+    ) -> None:
+        """Size the request up and serve it to a client that reads along."""
+        await stream(await self._ask(asked, body_bytes), self._services, started=started)
 
     def _frames(self, opened: Opened) -> Response:
         """A stream that has begun."""
@@ -117,7 +123,8 @@ class Desk:
         body = await _json_body()
         asked = decode_count(body)
         counting, tier = self._services.counting, self._tier(asked)
-        count = await counting.count(asked, tier, body_bytes=len(body))
+        with self._admitted():
+            count = await counting.count(asked, tier, body_bytes=len(body))
         return _json(msgspec.json.encode({"input_tokens": counting.scale(tier, _betas()).tokens(count)}))
 
     def _tier(self, asked: CountRequest) -> Tier:
@@ -139,7 +146,7 @@ class Desk:
     async def health(self) -> Response:
         """`GET /health`: the documented body, in detail only for those who may see it."""
         view = await self._services.dispatcher.describe()
-        report = shown.health(self._services.settings, view, mishaps=self._services.journal)
+        report = shown.health(self._services.settings, view, tally=self._services.journal)
         if not self._guard.trusts(g.caller):
             return _json(msgspec.json.encode({"status": report.status}))
         return _json(msgspec.json.encode(report))
@@ -190,7 +197,11 @@ class Desk:
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
-        """Count the exchange in; refuse it at once when there are too many."""
+        """Count the exchange in; refuse it at once when there are too many.
+
+        Its size is found inside, and so are counts that a client asks for: threads are few, and who would
+        only wait for one is better told to come back.
+        """
         if self._exchanges >= self._services.settings.max_exchanges:
             message = "The proxy has as many requests under way as it takes. Try again in a moment."
             told = Told(

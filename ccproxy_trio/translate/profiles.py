@@ -126,12 +126,12 @@ _OPENAI = frozenset({"openai", "azure"})
 _OPEN_WEIGHTS = frozenset({"generic", "vllm", "ollama", "groq"})
 _SELF_HOSTED = frozenset({"generic", "vllm"})
 
-# Azure's deployments bear names like `prod-gpt-4o` and `gpt-35-turbo`, hence the loose beginnings.
-_BEGIN = r"(^|[^a-z0-9])"
+# How a pattern begins that is to find a model's name: Azure's deployments are called `prod-gpt-4o`, too.
+BEGIN = r"(^|[^a-z0-9])"
 
 MODELS: tuple[ModelRule, ...] = (
     # OpenAI's models that do not reason. Their output caps are hard: more is a 400, not a shorter answer.
-    ModelRule(_OPENAI, _BEGIN + r"(gpt-[34]|gpt-?35|gpt4|chatgpt-4)", Switches(reasoning="none")),
+    ModelRule(_OPENAI, BEGIN + r"(gpt-[34]|gpt-?35|gpt4|chatgpt-4)", Switches(reasoning="none")),
     ModelRule(_OPENAI, r"gpt-?3\.?5", Switches(output_cap=4_096, json_schema=False)),
     ModelRule(_OPENAI, r"gpt-4($|-(?!o|\.))", Switches(output_cap=4_096, json_schema=False)),
     ModelRule(_OPENAI, r"gpt-4(-32k|-0613|-0314)?$", Switches(vision=False)),
@@ -141,13 +141,13 @@ MODELS: tuple[ModelRule, ...] = (
     # Those that do.
     ModelRule(
         _OPENAI,
-        _BEGIN + r"o[1-9]($|-)",
+        BEGIN + r"o[1-9]($|-)",
         Switches(system_role="developer", sampling=False, stop=False, parallel=False),
     ),
-    ModelRule(_OPENAI, _BEGIN + r"o1($|-)", Switches(stop=True)),
+    ModelRule(_OPENAI, BEGIN + r"o1($|-)", Switches(stop=True)),
     ModelRule(
         _OPENAI,
-        _BEGIN + r"gpt-([5-9]|1\d)",
+        BEGIN + r"gpt-([5-9]|1\d)",
         Switches(
             system_role="developer",
             sampling=False,

@@ -41,7 +41,12 @@ class Scale(Struct, frozen=True):
         """
         if self.client == self.real:
             return usage
-        parts = {name: getattr(usage, name) for name in _PARTS}
+        parts = {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_creation_input_tokens": usage.cache_creation_input_tokens,
+            "cache_read_input_tokens": usage.cache_read_input_tokens,
+        }
         scaled: dict[str, int] = {}
         real = told = 0
         for name in sorted(parts, key=lambda name: parts[name]):
@@ -55,7 +60,6 @@ class Scale(Struct, frozen=True):
 
 
 UNSCALED = Scale()
-_PARTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 def scale_for(wish: bool | int, *, real: int | None, believed: int) -> Scale:

@@ -10,6 +10,7 @@ import re
 from msgspec import Struct
 
 from ccproxy_trio.translate.dialect import bare_name
+from ccproxy_trio.translate.profiles import BEGIN
 
 
 class VocabularyRule(Struct, frozen=True):
@@ -22,12 +23,10 @@ class VocabularyRule(Struct, frozen=True):
     vocabulary: str | None
 
 
-_BEGIN = r"(^|[^a-z0-9])"  # Azure's deployments bear names like `prod-gpt-4o`
-
 VOCABULARIES: tuple[VocabularyRule, ...] = (
     VocabularyRule(r"gpt-oss", "o200k_harmony"),
-    VocabularyRule(_BEGIN + r"(gpt-4o|gpt-4\.[15]|chatgpt-4o|gpt-5|o[134]($|-))", "o200k_base"),
-    VocabularyRule(_BEGIN + r"(gpt-4($|-)|gpt-?3\.?5)", "cl100k_base"),
+    VocabularyRule(BEGIN + r"(gpt-4o|gpt-4\.[15]|chatgpt-4o|gpt-5|o[134]($|-))", "o200k_base"),
+    VocabularyRule(BEGIN + r"(gpt-4($|-)|gpt-?3\.?5)", "cl100k_base"),
     VocabularyRule(r"^gemini-1\.", "gemma2"),
     VocabularyRule(r"^gemini-(2\.[05]|3-pro)", "gemma3"),
     VocabularyRule(r"gemma-?2($|[-:])", "gemma2"),

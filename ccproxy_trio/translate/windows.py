@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from ccproxy_trio.settings.model import ProviderSettings
-from ccproxy_trio.translate.dialect import Dialect, bare_name
-from ccproxy_trio.translate.profiles import HOSTS
+from ccproxy_trio.translate.dialect import Dialect, bare_name, is_at
+from ccproxy_trio.translate.profiles import BEGIN, HOSTS
 
 
 class Window(Struct, frozen=True):
@@ -68,7 +68,6 @@ _GLM = frozenset({"zai"}) | _MALLS
 _QWEN = frozenset({"alibaba"}) | _MALLS
 _GROQ = frozenset({"groq"})
 
-_BEGIN = r"(^|[^a-z0-9])"  # Azure's deployments bear names like `prod-gpt-4o`
 _DATED_OPUS = r"opus-4($|-20\d{6}|[.-][015]($|\D))"
 
 WINDOWS: tuple[WindowRule, ...] = (
@@ -80,19 +79,19 @@ WINDOWS: tuple[WindowRule, ...] = (
     # OpenAI.
     WindowRule(_OPENAI, r"image|audio|realtime|embedding|search|transcribe|tts|deep-research", None),
     WindowRule(_OPENAI, r"gpt-oss", 131_072),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-?3\.?5", 16_385),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-4-32k", 32_768),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-4-(turbo|1106|0125|vision)", 128_000),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-4($|-0314|-0613)", 8_192),
-    WindowRule(_OPENAI, _BEGIN + r"(gpt-4o|gpt-4\.5|chatgpt-4o)", 128_000),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-4\.1", 1_047_576),
-    WindowRule(_OPENAI, _BEGIN + r"o1-(mini|preview)", 128_000),
-    WindowRule(_OPENAI, _BEGIN + r"o[134]($|-)", 200_000),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-5(\.\d+)?-(chat|codex-spark)", 128_000),
+    WindowRule(_OPENAI, BEGIN + r"gpt-?3\.?5", 16_385),
+    WindowRule(_OPENAI, BEGIN + r"gpt-4-32k", 32_768),
+    WindowRule(_OPENAI, BEGIN + r"gpt-4-(turbo|1106|0125|vision)", 128_000),
+    WindowRule(_OPENAI, BEGIN + r"gpt-4($|-0314|-0613)", 8_192),
+    WindowRule(_OPENAI, BEGIN + r"(gpt-4o|gpt-4\.5|chatgpt-4o)", 128_000),
+    WindowRule(_OPENAI, BEGIN + r"gpt-4\.1", 1_047_576),
+    WindowRule(_OPENAI, BEGIN + r"o1-(mini|preview)", 128_000),
+    WindowRule(_OPENAI, BEGIN + r"o[134]($|-)", 200_000),
+    WindowRule(_OPENAI, BEGIN + r"gpt-5(\.\d+)?-(chat|codex-spark)", 128_000),
     # 400,000 with the answer, of which a prompt gets 272,000; 1,050,000 and 922,000 for the long ones.
-    WindowRule(_OPENAI, _BEGIN + r"gpt-5(\.[0-3])?($|-)", 272_000),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-5\.4-(mini|nano)", 272_000),
-    WindowRule(_OPENAI, _BEGIN + r"gpt-(5\.[45]($|-pro|-20\d\d)|6(\.\d)?-astra)", 922_000),
+    WindowRule(_OPENAI, BEGIN + r"gpt-5(\.[0-3])?($|-)", 272_000),
+    WindowRule(_OPENAI, BEGIN + r"gpt-5\.4-(mini|nano)", 272_000),
+    WindowRule(_OPENAI, BEGIN + r"gpt-(5\.[45]($|-pro|-20\d\d)|6(\.\d)?-astra)", 922_000),
     # DeepSeek. Its own endpoint calls its newest small model `deepseek-chat`; elsewhere that is V3.
     WindowRule(frozenset({"deepseek"}), r"deepseek-(chat|reasoner|v4|flash|pro)", 1_048_576),
     WindowRule(_DEEPSEEK, r"deepseek-v4", 1_048_576),
@@ -158,7 +157,7 @@ def _seller(provider: ProviderSettings, profile: str) -> str | None:
         return None
     host = urlsplit(provider.base_url).hostname or ""
     for suffix, seller in (*HOSTS, *SELLERS):
-        if host == suffix or host.endswith("." + suffix):
+        if is_at(host, suffix):
             return seller
     is_told = provider.profile != "auto" or provider.api_version is not None
     return profile if is_told else None

@@ -20,6 +20,8 @@ from ccproxy_trio.version import __version__
 from ccproxy_trio.wire.search import Hit, SearchFault, SearchQuestion
 
 ANSWER_BYTES = 2 * 2**20  # a page of results is about 20 kB
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # all that decoding may raise
+_NO_PAGE = "its answer is not a page of results in JSON"
 _HEADERS = {
     "accept": "application/json",
     "accept-encoding": "identity",  # nothing is to be inflated here
@@ -39,18 +41,21 @@ class Search(Protocol):
 
 
 class _Result(Struct, frozen=True):
-    """One of SearXNG's `results`."""
+    """One of SearXNG's `results`. Without an address it is of no use."""
 
-    url: str = ""
-    title: str = ""
+    url: str
+    title: str | None = None
     content: str | None = None
     publishedDate: str | None = None  # noqa: N815 - the wire's word
 
 
 class _Results(Struct, frozen=True):
-    """SearXNG's answer. `unresponsive_engines` has a pair for each engine that failed it."""
+    """SearXNG's answer. `unresponsive_engines` has a pair for each engine that failed it.
 
-    results: tuple[_Result, ...]
+    Every engine fills its results in its own way, so each of them is decoded by itself.
+    """
+
+    results: tuple[msgspec.Raw, ...]
     unresponsive_engines: tuple[Any, ...] = ()
 
 
@@ -160,12 +165,21 @@ async def _all_of(chunks: AsyncIterator[bytes]) -> bytes:
 def _hits(body: bytes) -> tuple[Hit, ...]:
     try:
         told = msgspec.json.decode(body, type=_Results)
-    except (msgspec.DecodeError, RecursionError):
-        raise SearchFault("unavailable", "its answer is not a page of results in JSON") from None
+    except _UNREADABLE:
+        raise SearchFault("unavailable", _NO_PAGE) from None
     if not told.results and told.unresponsive_engines:
         # To say that nothing was found would be a lie: nobody looked.
         raise SearchFault("unavailable", f"{len(told.unresponsive_engines)} of its engines did not answer")
-    return tuple(
-        Hit(url=each.url, title=each.title, snippet=each.content or "", published=each.publishedDate)
-        for each in told.results
-    )
+    hits = tuple(hit for hit in map(_hit, told.results) if hit is not None)
+    if told.results and not hits:
+        raise SearchFault("unavailable", _NO_PAGE)
+    return hits
+
+
+def _hit(raw: msgspec.Raw) -> Hit | None:
+    """None for what cannot be used: it costs no other hit."""
+    try:
+        told = msgspec.json.decode(raw, type=_Result)
+    except _UNREADABLE:
+        return None
+    return Hit(url=told.url, title=told.title or "", snippet=told.content or "", published=told.publishedDate)

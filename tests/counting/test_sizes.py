@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.scale import UNSCALED, Scale
 from ccproxy_trio.translate.state import ReplayState, seal
 from ccproxy_trio.translate.tokens import Text
-from ccproxy_trio.wire.anthropic import CountRequest, decode_count
+from ccproxy_trio.wire.anthropic import CountRequest, Message, decode_count
 from ccproxy_trio.wire.faults import RequestRefused
 from tests.translate.asking import assistant, tool, user
 
@@ -23,7 +23,7 @@ SMALL, LARGE = 1_000, 40_000_000  # bytes of a body: one below every threshold, 
 
 
 class PerWord:
-    """A vocabulary that has every word. Remembers which threads it was asked in."""
+    """A vocabulary that has every word. Remembers which thread each of its counts was made in."""
 
     def __init__(self) -> None:
         self.threads: list[int] = []
@@ -77,20 +77,28 @@ async def test_a_long_count_leaves_the_event_loop(body_bytes: int, *, elsewhere:
     assert [thread != threading.get_ident() for thread in words.threads] == [elsewhere]
 
 
-@pytest.mark.parametrize(("body_bytes", "threads"), [(500_000, 0), (500_001, 1)])
-async def test_a_large_body_is_weighed_off_the_event_loop(
-    monkeypatch: pytest.MonkeyPatch, body_bytes: int, threads: int
-) -> None:
-    started = []
-    real = trio.to_thread.run_sync
+class Watched(tuple[Message, ...]):
+    """Messages that remember which threads they were read in."""
 
-    async def watched(work: Any, **how: Any) -> Any:
-        started.append(work)
-        return await real(work, **how)
+    def __new__(cls, messages: Sequence[Message]) -> "Watched":
+        made = super().__new__(cls, messages)
+        made.threads = set()
+        return made
 
-    monkeypatch.setattr(trio.to_thread, "run_sync", watched)
-    sized = await counting(seat()).size(FOUR_WORDS, "big", body_bytes=body_bytes, betas="")
-    assert (sized.prompt.tokens, len(started)) == (9, threads)
+    threads: set[int]
+
+    def __iter__(self) -> Iterator[Message]:
+        self.threads.add(threading.get_ident())
+        return super().__iter__()
+
+
+@pytest.mark.parametrize(("body_bytes", "elsewhere"), [(500_000, False), (500_001, True)])
+async def test_a_large_body_is_weighed_off_the_event_loop(body_bytes: int, *, elsewhere: bool) -> None:
+    messages = Watched(FOUR_WORDS.messages)
+    request = CountRequest(model="m", messages=messages)
+    sized = await counting(seat()).size(request, "big", body_bytes=body_bytes, betas="")
+    assert sized.prompt.tokens == 9
+    assert [thread != threading.get_ident() for thread in messages.threads] == [elsewhere]
 
 
 async def test_a_client_that_leaves_does_not_wait_for_its_count() -> None:
@@ -131,6 +139,33 @@ async def test_tokens_are_counted_exactly_only_where_a_window_is_near(
     assert sized.prompt.tokens == 9
 
 
+@BOTH
+async def test_candidates_of_one_vocabulary_who_see_the_same_share_one_count(body_bytes: int) -> None:
+    words, others = PerWord(), PerWord()
+    seats = (
+        seat(window=5),
+        seat("b", window=6),
+        seat("c", window=7, vocabulary="other"),
+        seat("d", window=8),
+    )
+    sizes = counting(*seats, vocabularies={"words": words, "other": others})
+    sized = await sizes.size(FOUR_WORDS, "big", body_bytes=body_bytes, betas="")
+    assert sized.prompt.exact == {Candidate(name, "m"): 8 for name in "abcd"}
+    assert (len(words.threads), len(others.threads)) == (1, 1)
+
+
+async def test_who_sees_more_of_the_prompt_is_counted_for_by_himself() -> None:
+    words = PerWord()
+    thinking = Dialect(replay="reasoning_content")
+    seats = (seat(window=5, dialect=thinking), seat("b", window=5, dialect=thinking), seat("c", window=5))
+    thought = {"type": "thinking", "thinking": "deep " * 100, "signature": seal(ReplayState("a", "m"))}
+    request = asked(user("hi"), assistant(thought), user("go"))
+    sizes = counting(*seats, vocabularies={"words": words})
+    sized = await sizes.size(request, "big", body_bytes=SMALL, betas="")
+    assert list(sized.prompt.exact.values()) == [114, 14, 14]
+    assert len(words.threads) == 2
+
+
 async def test_without_a_vocabulary_there_is_only_the_estimate() -> None:
     sized = await counting(seat(window=5, vocabulary=None)).size(
         FOUR_WORDS, "big", body_bytes=SMALL, betas=""
@@ -169,6 +204,19 @@ def test_the_scale_is_that_of_the_smallest_window_of_the_tier() -> None:
     assert sizes.scale("small", "") == UNSCALED
     assert counting(*seats, wish=150_000).scale("big", "context-1m-2025-08-07") == Scale(150_000, 100_000)
     assert counting(*seats).scale("big", "") == UNSCALED
+
+
+def test_a_tiers_smallest_window_is_looked_for_once() -> None:
+    class Row(tuple[Seat, ...]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[Seat]:
+            Row.looks += 1
+            return super().__iter__()
+
+    sizes = Counting({"big": Row((seat(window=100_000),)), "middle": (), "small": ()}, wish=True)
+    assert [sizes.scale("big", "").factor for _ in range(3)] == [2, 2, 2]
+    assert Row.looks == 1
 
 
 def test_the_scale_is_announced_where_there_is_one() -> None:

@@ -1,6 +1,8 @@
 """Windows, counts and scales through the whole proxy. Real time where a count leaves the event loop."""
 
 import json
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from ccproxy_trio import app as root
 from ccproxy_trio.counting.vocabulary import Vocabulary, load
 from ccproxy_trio.journal import ExchangeEnded, Note, Tally
 from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.translate.tokens import Text
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, House, hello, settings_for, virtual_house
 
@@ -158,6 +161,56 @@ def _given(services: Any) -> Any:
             pass
 
     return Given()
+
+
+# -- overload ------------------------------------------------------------------------------------------
+
+
+class Held:
+    """A vocabulary whose counts off the event loop wait to be released."""
+
+    def __init__(self) -> None:
+        self.begun = trio.Event()
+        self.release = threading.Event()
+
+    def count(self, texts: Sequence[Text]) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            trio.from_thread.run_sync(self.begun.set)
+            self.release.wait(30)
+        return len(texts)
+
+
+PATHS = {"stream": "/v1/messages", "whole": "/v1/messages", "count": "/v1/messages/count_tokens"}
+
+
+@pytest.mark.parametrize("first", PATHS)
+@pytest.mark.parametrize("second", PATHS)
+async def test_a_request_that_is_being_counted_takes_one_of_the_places(first: str, second: str) -> None:
+    held = Held()
+    settings = ollama(32_768, max_exchanges=1)
+    async with virtual_house(settings, vocabularies={"llama3": held}, a=FakeUpstream(hello)) as house:
+        client = Client(house.connect())
+        long = [{"role": "user", "content": WORD * 20_000}]
+        await client.post({"messages": long, "stream": first == "stream"}, path=PATHS[first])
+        with trio.fail_after(10):
+            await held.begun.wait()
+        status, error = await ask(house, path=PATHS[second], stream=second == "stream")
+        held.release.set()
+        assert (status, error["error"]["type"]) == (529, "overloaded_error")
+        assert await client.head() == 200
+        await client.body()
+        assert (await ask(house, path=PATHS[second]))[0] == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_request_that_cannot_be_weighed_gives_its_place_back(
+    autojump_clock: Clock, path: str
+) -> None:
+    same = {"name": "same", "input_schema": {"type": "object"}}
+    async with virtual_house(settings_for("a", max_exchanges=1), a=FakeUpstream(hello)) as house:
+        status, _ = await ask(house, path=PATHS[path], stream=path == "stream", tools=[same, same])
+        assert status == 400
+        assert (await ask(house, path=PATHS[path]))[0] == 200
 
 
 # -- scaled usage --------------------------------------------------------------------------------------

@@ -72,10 +72,39 @@ async def test_one_allowed_domain_is_part_of_the_query_and_several_are_not() -> 
 
 
 async def test_fields_that_are_missing_or_null_do_no_harm() -> None:
-    results = {"results": [{"url": "https://a.example/", "content": None, "publishedDate": None}, {}]}
-    async with searxng(*json_reply(200, results)) as instance, backend(instance.url) as engine:
+    results = [
+        {"url": "https://a.example/", "title": None, "content": None, "publishedDate": None},
+        {"url": "https://b.example/"},
+    ]
+    reply = json_reply(200, {"results": results})
+    async with searxng(*reply) as instance, backend(instance.url) as engine:
         hits = await engine.search(question())
-    assert hits == (Hit(url="https://a.example/", title=""), Hit(url="", title=""))
+    assert hits == (Hit(url="https://a.example/", title=""), Hit(url="https://b.example/", title=""))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"url": None, "title": "B"},
+        {"url": 5, "title": "B"},
+        {"url": "https://b.example/", "title": 5},
+        {"url": "https://b.example/", "content": ["text"]},
+        "https://b.example/",
+        None,
+    ],
+)
+async def test_a_hit_that_cannot_be_used_costs_no_other(broken: Any) -> None:
+    good = hit("https://a.example/", "A"), hit("https://c.example/", "C")
+    reply = json_reply(200, {"results": [good[0], broken, good[1]]})
+    async with searxng(*reply) as instance, backend(instance.url) as engine:
+        hits = await engine.search(question())
+    assert [found.title for found in hits] == ["A", "C"]
+
+
+async def test_a_hit_in_broken_utf_8_costs_no_other() -> None:
+    results = b'{"results":[{"url":"https://a.example/\xff"},{"url":"https://b.example/","title":null}]}'
+    async with searxng(*raw_reply(200, results)) as instance, backend(instance.url) as engine:
+        assert await engine.search(question()) == (Hit(url="https://b.example/", title=""),)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +119,11 @@ async def test_fields_that_are_missing_or_null_do_no_harm() -> None:
         (json_reply(200, {"results": "none"}), "unavailable", "not a page of results"),
         (json_reply(200, {"results": [{"url": 5}]}), "unavailable", "not a page of results"),
         (raw_reply(200, b"[" * 100_000), "unavailable", "not a page of results"),
+        (
+            raw_reply(200, b'{"results":[],"unresponsive_engines":["\xff"]}'),
+            "unavailable",
+            "not a page of results",
+        ),
         (raw_reply(200, b"x", content_encoding="gzip"), "unavailable", "compressed"),
         ((Send(b"garbage\r\n\r\n"),), "unavailable", "does not answer in HTTP"),
         ((Send(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"),), "unavailable", "lost"),
