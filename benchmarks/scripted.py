@@ -111,7 +111,8 @@ def _answer(name: str, words: int, at_once: int) -> list[bytes]:
     chunk = _chunk({"content": (WORD + name.encode()).decode() + " "})
     end = _chunk({}, finish_reason="stop") + _usage(words) + b"data: [DONE]\n\n"
     first = _chunk({"role": "assistant", "content": ""}) + chunk
-    return [first, *(chunk * min(at_once, words - done) for done in range(1, words, at_once)), end]
+    *middle, last = [chunk * min(at_once, words - done) for done in range(1, words, at_once)]
+    return [first, *middle, last + end]
 
 
 def _chunk(delta: dict[str, str], *, finish_reason: str | None = None) -> bytes:

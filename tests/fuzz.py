@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from ccproxy_trio.journal import ActorCrashed, AttemptEnded, Entry, GrammarViolated, Note
 from ccproxy_trio.settings.model import DialectOptions, ProviderSettings
-from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.profiles import PROFILES
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, Script, settings_for, virtual_house
 from tests.support.fuzz import answers, bodies
@@ -54,7 +53,7 @@ def survives(
 
     async def ask() -> tuple[Client, bytes, list[Entry]]:
         with trio.fail_after(WITHIN):
-            async with virtual_house(configured, documents=NoReader(), **upstreams) as house:
+            async with virtual_house(configured, **upstreams) as house:
                 client = Client(house.connect())
                 await client.send(body)
                 await client.head()
@@ -67,14 +66,6 @@ def survives(
     ours = [entry for entry in journal if _is_our_fault(entry)]
     assert not ours, ours
     return any(isinstance(entry, AttemptEnded) and entry.outcome != "refused" for entry in journal)
-
-
-class NoReader:
-    """Reads no PDF: a process takes real time, and here an hour passes meanwhile."""
-
-    async def of(self, pdfs: Sequence[str], *, until: float) -> dict[str, PdfText]:
-        """Nothing of any of them."""
-        return {pdf: PdfText(problem="missing") for pdf in pdfs}
 
 
 def _with(provider: ProviderSettings, profile: str, options: DialectOptions) -> ProviderSettings:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET
 
+from ccproxy_trio.health.lessons import chosen
 from ccproxy_trio.health.verdict import TABLE, Next, Rest
 from ccproxy_trio.settings.model import DialectOptions
 from ccproxy_trio.translate.adjust import PARTS
@@ -39,8 +39,7 @@ def code(text: object) -> str:
 
 
 def _switches(options: DialectOptions) -> str:
-    chosen = {name: value for name, value in msgspec.structs.asdict(options).items() if value is not UNSET}
-    return ", ".join(code(f"{name}: {json.dumps(value)}") for name, value in chosen.items())
+    return ", ".join(code(f"{name}: {json.dumps(value)}") for name, value in chosen(options).items())
 
 
 def _profiles() -> str:
@@ -55,8 +54,7 @@ def _profiles() -> str:
 
 
 def _resolved(row: DialectOptions) -> Mapping[str, object]:
-    chosen = {name: value for name, value in msgspec.structs.asdict(row).items() if value is not UNSET}
-    return msgspec.structs.asdict(msgspec.structs.replace(Dialect(), **chosen))
+    return msgspec.structs.asdict(msgspec.structs.replace(Dialect(), **chosen(row)))
 
 
 def _exceptions(switch: str, usual: object, dialects: Mapping[str, Mapping[str, object]]) -> str:
