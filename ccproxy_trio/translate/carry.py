@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct
 
-from ccproxy_trio.translate.state import ReplayState, seal, split, text_detail
+from ccproxy_trio.translate.state import ReplayState, carriers, seal, text_detail
 from ccproxy_trio.wire.chunks import Loose
 
 _encoder = msgspec.json.Encoder()
@@ -80,7 +80,7 @@ class Carry:
             details.append(text_detail("".join(self._hidden)))
         state = ReplayState(self._provider, self._model, details or None, self._signatures or None)
         self._details, self._last, self._hidden, self._signatures = [], None, [], {}
-        return [seal(part) for part in split(state)]
+        return carriers(state)
 
 
 def detail_text(raw: Raw) -> str:

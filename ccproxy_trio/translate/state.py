@@ -66,7 +66,7 @@ _raw_decoder = msgspec.json.Decoder(object)
 
 
 def seal(state: ReplayState) -> str:
-    """The carrier of `state`: ASCII. See `split` for its length.
+    """The carrier of `state`: ASCII, however long. See `carriers`.
 
     Never empty: a block with an empty signature would poison a later switch to a provider that checks
     signatures.
@@ -83,12 +83,13 @@ def seal(state: ReplayState) -> str:
     return PREFIX + base64.urlsafe_b64encode(body).decode("ascii")
 
 
-def split(state: ReplayState) -> list[ReplayState]:
-    """The state in as many as it takes for each carrier to be at most `SEAL_LIMIT_BYTES` long, in order.
+def carriers(state: ReplayState) -> list[str]:
+    """As many carriers, in order, as it takes for each to be at most `SEAL_LIMIT_BYTES` long.
 
     Only the signature of a single call stays whole whatever its size: none that large was ever seen.
     """
-    return [state] if len(seal(state)) <= SEAL_LIMIT_BYTES else list(_parts(state))
+    whole = seal(state)
+    return [whole] if len(whole) <= SEAL_LIMIT_BYTES else [seal(part) for part in _parts(state)]
 
 
 def _parts(state: ReplayState) -> Iterator[ReplayState]:
