@@ -1,10 +1,17 @@
-"""Reading answers' bodies out of httpx without leaving half-run generators behind."""
+"""What is asked of every answer's body: that it came plain, and that no half-run generator is left behind."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 import httpx
 import trio
+
+COMPRESSED = "it compressed an answer that was to come plain"
+
+
+def is_compressed(headers: Mapping[str, str]) -> bool:
+    """Whether it came otherwise than `accept-encoding: identity` asked for."""
+    return headers.get("content-encoding", "identity") not in ("identity", "")
 
 
 async def abandon(chunks: AsyncIterator[bytes]) -> None:

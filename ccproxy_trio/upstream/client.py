@@ -18,7 +18,7 @@ from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.probe import probe_request
 from ccproxy_trio.translate.waits import asked_wait
-from ccproxy_trio.upstream.bodies import abandon
+from ccproxy_trio.upstream.bodies import COMPRESSED, abandon, is_compressed
 from ccproxy_trio.upstream.endpoints import endpoints
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from ccproxy_trio.wire.openai import encode
@@ -146,8 +146,8 @@ class Upstream:
     ) -> None:
         headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code == 200:
-            if headers.get("content-encoding", "identity") not in ("identity", ""):
-                raise UpstreamFault(FaultKind.PROTOCOL, "it compressed an answer that was to come plain")
+            if is_compressed(headers):
+                raise UpstreamFault(FaultKind.PROTOCOL, COMPRESSED)
             return
         body = await _error_body(chunks)
         raise classify(response.status_code, headers, body, profile=profile, wall_now=self._wall())

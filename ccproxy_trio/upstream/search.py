@@ -14,7 +14,7 @@ import trio
 from msgspec import Struct
 
 from ccproxy_trio.settings.model import WebSearch
-from ccproxy_trio.upstream.bodies import abandon
+from ccproxy_trio.upstream.bodies import COMPRESSED, abandon, is_compressed
 from ccproxy_trio.upstream.client import CLOSE_WITHIN, transport_fault
 from ccproxy_trio.version import __version__
 from ccproxy_trio.wire.search import Hit, SearchFault, SearchQuestion
@@ -144,8 +144,8 @@ async def _body(response: httpx.Response) -> bytes:
             )
         case status:
             raise SearchFault("unavailable", f"HTTP {status}")
-    if response.headers.get("content-encoding", "identity") not in ("identity", ""):
-        raise SearchFault("unavailable", "it compressed an answer that was to come plain")
+    if is_compressed(response.headers):
+        raise SearchFault("unavailable", COMPRESSED)
     return await _all_of(response.aiter_raw())
 
 
