@@ -14,6 +14,7 @@ from benchmarks import fallback as falling_over
 from benchmarks import grammar as checking
 from benchmarks.asking import Spoiled
 from benchmarks.report import draw, encode
+from ccproxy_trio.journal import bottom
 
 WIDTH = 80  # columns; a file and a pipe have none of their own
 
@@ -60,7 +61,7 @@ def fallback(requests: int, json_path: Path | None) -> None:
 def grammar(streams: int, json_path: Path | None) -> None:
     """What checking every emitted event takes of a stream's time."""
     report = _measured(checking.measure, streams)
-    _tell(checking.draw(report), checking.encode(report), json_path)
+    _tell(checking.draw(report), encode(report), json_path)
 
 
 def _measured(measure: Callable[[int], Awaitable[_Report]], often: int) -> _Report:
@@ -68,7 +69,7 @@ def _measured(measure: Callable[[int], Awaitable[_Report]], often: int) -> _Repo
     try:
         report = trio.run(measure, often)
     except* (Spoiled, trio.TooSlowError, OSError, h11.RemoteProtocolError) as spoiled:
-        raise click.ClickException(f"nothing was measured: {_first(spoiled)}") from spoiled
+        raise click.ClickException(f"nothing was measured: {bottom(spoiled)}") from spoiled
     return report
 
 
@@ -76,12 +77,6 @@ def _tell(table: Table, figures: bytes, json_path: Path | None) -> None:
     Console(width=WIDTH).print(table)
     if json_path is not None:
         json_path.write_bytes(figures)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error inside; nurseries nest the groups."""
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 if __name__ == "__main__":

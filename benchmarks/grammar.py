@@ -9,16 +9,15 @@ import platform
 import time
 from collections.abc import Sequence
 
-import msgspec
 import trio
 from msgspec import Struct
-from rich import box
 from rich.table import Table
 
 from benchmarks.asking import Client
 from benchmarks.fallback import MESSAGES
 from benchmarks.prompt import messages_request
 from benchmarks.proxy import RunningProxy, running_proxy
+from benchmarks.report import empty_table
 from benchmarks.scripted import ScriptedProvider
 from ccproxy_trio.translate.grammar import Grammar
 from ccproxy_trio.version import __version__
@@ -127,22 +126,11 @@ def batches_of(at_once: int) -> list[list[Event]]:
     return [first, *rest, [ContentBlockStop(0), end, MessageStop()]]
 
 
-def encode(report: Report) -> bytes:
-    """The report as JSON, indented, with a line break at its end."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-
-
 def draw(report: Report) -> Table:
     """The report as a table."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title="CPU time a chunk in microseconds, and the checker's part of it",
-        caption=", ".join(f"{name} {value}" for name, value in report.facts.items()),
-        caption_justify="left",
-    )
-    table.add_column("stream", no_wrap=True)
-    for name in ("whole proxy", "checker", "part", "goal", "streams"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title = "CPU time a chunk in microseconds, and the checker's part of it"
+    figures = ("whole proxy", "checker", "part", "goal", "streams")
+    table = empty_table(title, report.facts, first="stream", figures=figures)
     for row in report.rows:
         goal = f"< {report.goal_percent:.0f} %"
         cells = (f"{row.proxy_us:.1f}", f"{row.check_us:.2f}", f"{row.percent:.2f} %", goal, str(row.streams))

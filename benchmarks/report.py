@@ -88,22 +88,30 @@ def quantiles(values: Sequence[float]) -> tuple[float, float]:
     return statistics.median(values), statistics.quantiles(values, n=20, method="inclusive")[-1]
 
 
-def encode(report: Report) -> bytes:
-    """The report as JSON, indented, with a line break at its end."""
+def encode(report: Struct) -> bytes:
+    """A report as JSON, indented, with a line break at its end."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def empty_table(title: str, facts: Mapping[str, str], *, first: str, figures: Sequence[str]) -> Table:
+    """The columns of a report, under them what it was measured with: `first` has names, `figures` numbers."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=title,
+        caption=", ".join(f"{name} {value}" for name, value in facts.items()),
+        caption_justify="left",
+    )
+    table.add_column(first, no_wrap=True)
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def draw(report: Report) -> Table:
     """The report as a table, 80 columns wide."""
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title="Milliseconds, and what a failing first provider adds (+)",
-        caption=", ".join(f"{name} {value}" for name, value in report.facts.items()),
-        caption_justify="left",
-    )
-    table.add_column("first provider", no_wrap=True)
-    for name in ("p50", "p95", "+ p50", "+ p95", "ratio", "runs"):
-        table.add_column(name, justify="right", no_wrap=True)
+    title = "Milliseconds, and what a failing first provider adds (+)"
+    figures = ("p50", "p95", "+ p50", "+ p95", "ratio", "runs")
+    table = empty_table(title, report.facts, first="first provider", figures=figures)
     for measure in Measure:
         table.add_section()
         table.add_row(measure, style="bold")
