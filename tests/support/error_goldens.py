@@ -30,7 +30,7 @@ from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.upstream.client import ERROR_BODY_BYTES
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, settings_for, virtual_house
-from tests.support.goldens import Rewritten, spelt_out, text_of
+from tests.support.goldens import Rewritten, cases_in, files_of, spelt_out, text_of
 from tests.support.grammar import read_frames
 
 ROOT = Path(__file__).parent.parent / "golden" / "errors"
@@ -98,10 +98,7 @@ def load(folder: Path, *, complete: bool = True) -> Golden:
     Raises:
         ValueError: a file that does not belong there, or one that is missing.
     """
-    files = {path.name for path in folder.iterdir()}
-    strangers = files - _ALLOWED
-    if strangers:
-        raise ValueError(f"{folder.name}: not part of a golden: {', '.join(sorted(strangers))}")
+    files = files_of(folder, _ALLOWED)
     missing = _ALLOWED - files - (set() if complete else {"client.json"})
     if missing:
         raise ValueError(f"{folder.name}: missing: {', '.join(sorted(missing))}")
@@ -119,10 +116,7 @@ def load_all() -> Iterator[Golden]:
     Raises:
         ValueError: a file beside the cases, or a case that is not as it should be.
     """
-    for path in sorted(ROOT.iterdir()):
-        if not path.is_dir():
-            raise ValueError(f"{path.name}: only cases belong here")
-        yield load(path)
+    return map(load, cases_in(ROOT))
 
 
 def rewritten(folder: Path) -> Iterator[Rewritten]:

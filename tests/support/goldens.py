@@ -13,7 +13,7 @@ and nothing else. `python -m tests.golden` writes the last two anew and shows th
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,38 @@ class Rewritten(Struct, frozen=True):
     new: str | None
 
 
+def files_of(folder: Path, allowed: Set[str]) -> set[str]:
+    """The names of a case's files.
+
+    Raises:
+        ValueError: one of them does not belong there.
+    """
+    files = {path.name for path in folder.iterdir()}
+    strangers = files - allowed
+    if strangers:
+        raise ValueError(f"{folder.name}: not part of a golden: {', '.join(sorted(strangers))}")
+    return files
+
+
+def cases_in(root: Path) -> Iterator[Path]:
+    """The folders of all cases.
+
+    Raises:
+        ValueError: a file beside the cases.
+    """
+    for path in sorted(root.iterdir()):
+        if not path.is_dir():
+            raise ValueError(f"{path.name}: only cases belong here")
+        yield path
+
+
 def load(folder: Path, *, complete: bool = True) -> Golden:
     """The case in `folder`; `complete`: what the client gets must be there.
 
     Raises:
         ValueError: a file that does not belong there, or one that is missing.
     """
-    files = {path.name for path in folder.iterdir()}
-    strangers = files - _ALLOWED
-    if strangers:
-        raise ValueError(f"{folder.name}: not part of a golden: {', '.join(sorted(strangers))}")
+    files = files_of(folder, _ALLOWED)
     bodies = files & {"upstream.sse", "upstream.json"}
     if len(bodies) != 1:
         raise ValueError(f"{folder.name}: needs either upstream.sse or upstream.json")
@@ -117,10 +139,7 @@ def load_all() -> Iterator[Golden]:
     Raises:
         ValueError: a file beside the cases, or a case that is not as it should be.
     """
-    for path in sorted(ROOT.iterdir()):
-        if not path.is_dir():
-            raise ValueError(f"{path.name}: only cases belong here")
-        yield load(path)
+    return map(load, cases_in(ROOT))
 
 
 def spelt_out(text: str) -> str:
