@@ -13,14 +13,17 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
+import click
 import trio
 from msgspec import Struct
 
 from benchmarks.asking import Client, Spoiled, Timing
+from benchmarks.front import json_option, measured, tell
 from benchmarks.prompt import completion_request, messages_request
 from benchmarks.proxy import running_proxy
-from benchmarks.report import Measure, Report, Sample, report
+from benchmarks.report import Measure, Report, Sample, draw, encode, report
 from benchmarks.scripted import Mood, ScriptedProvider
 from ccproxy_trio.version import __version__
 
@@ -215,3 +218,18 @@ class Bench:
         if met != case.meets:
             raise Spoiled(f"{case.name}: the first provider got {met} requests")
         return timing
+
+
+@click.command("fallback")
+@click.option(
+    "--requests",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="How often each case is measured, streaming and not; a hang, which takes long, a fifth as often.",
+)
+@json_option
+def command(requests: int, json_path: Path | None) -> None:
+    """The time that failing over adds to a request whose first provider fails."""
+    report = measured(partial(measure, requests))
+    tell(draw(report), encode(report), json_path)

@@ -8,16 +8,20 @@ timed here: it is far too small to be found as the difference between two proxie
 import platform
 import time
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
+import click
 import trio
 from msgspec import Struct
 from rich.table import Table
 
 from benchmarks.asking import Client
 from benchmarks.fallback import MESSAGES
+from benchmarks.front import json_option, measured, tell
 from benchmarks.prompt import messages_request
 from benchmarks.proxy import RunningProxy, running_proxy
-from benchmarks.report import empty_table
+from benchmarks.report import empty_table, encode
 from benchmarks.scripted import ScriptedProvider
 from ccproxy_trio.translate.grammar import Grammar
 from ccproxy_trio.version import __version__
@@ -136,3 +140,18 @@ def draw(report: Report) -> Table:
         cells = (f"{row.proxy_us:.1f}", f"{row.check_us:.2f}", f"{row.percent:.2f} %", goal, str(row.streams))
         table.add_row(row.shape, *cells)
     return table
+
+
+@click.command("grammar")
+@click.option(
+    "--streams",
+    type=click.IntRange(1, 1_000),
+    default=30,
+    show_default=True,
+    help="How many answers of 1,000 chunks are relayed in each shape.",
+)
+@json_option
+def command(streams: int, json_path: Path | None) -> None:
+    """What checking every emitted event takes of a stream's time."""
+    report = measured(partial(measure, streams))
+    tell(draw(report), encode(report), json_path)
