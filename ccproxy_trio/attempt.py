@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import trio
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ccproxy_trio.actors.provider import Lease, Provider
 from ccproxy_trio.audience import Audience
@@ -18,6 +18,7 @@ from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings
 from ccproxy_trio.translate.adjust import established, repair
 from ccproxy_trio.translate.dialect import Dialect, with_lessons
+from ccproxy_trio.translate.memory import SchemaMemory
 from ccproxy_trio.translate.parts import Finished, Part, content_bearing
 from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.request import Target, Translated, translate
@@ -56,6 +57,7 @@ class Unit(Struct, frozen=True, kw_only=True):
     upstream: Upstream
     dialects: Mapping[str, Dialect]
     scrub: Callable[[str], str]
+    schemas: SchemaMemory = field(default_factory=SchemaMemory)
 
 
 class Bound(Struct, frozen=True):
@@ -179,6 +181,7 @@ class AttemptRun:
             dialect=self._dialect,
             session=self._what.session,
             pdf_texts=self._what.pdf_texts,
+            rewrite=self._what.unit.schemas.parameters,
         )
 
     def _repaired(self, chat: ChatRequest, fault: UpstreamFault) -> Translated | None:
@@ -262,10 +265,10 @@ class AttemptRun:
             before = reader.progress
             for event in events[start : start + EVENTS_A_BURST]:
                 parts += _read(reader, event)
-            if reader.progress > before:
+            await self._hear(parts, watch)
+            if parts or reader.progress > before:
                 # It may think unseen, or write a call that waits for its turn. That is no silence.
                 self._expect_more(watch)
-            await self._hear(parts, watch)
             if start:
                 await trio.lowlevel.checkpoint()
 
@@ -279,9 +282,11 @@ class AttemptRun:
             self._lease.first_content()
             self._learn(self._unproven)
             watch.bound_by(self._what.whole)
-        watch.suspend()
-        await self._audience.hear(parts)
-        self._expect_more(watch)
+        self._audience.hear(parts)
+        if self._audience.is_behind:
+            watch.suspend()
+            await self._audience.catch_up()
+            self._expect_more(watch)
 
     def _expect_more(self, watch: Deadline) -> None:
         settings = self._what.unit.settings

@@ -4,7 +4,8 @@ Both are told the same parts. They differ in one question, `shown`: has content 
 as it has not, another provider may start over and nobody will ever know.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import trio
@@ -25,8 +26,15 @@ class Audience(Protocol):
     def shown(self) -> bool:
         """Content has reached the client: this answer can only go on, or end in an error."""
 
-    async def hear(self, parts: Sequence[Part]) -> None:
+    @property
+    def is_behind(self) -> bool:
+        """It has not taken all that it was told: `catch_up` before it hears more."""
+
+    def hear(self, parts: Sequence[Part]) -> None:
         """Take the next parts of the answer; the last of them is `Finished`."""
+
+    async def catch_up(self) -> None:
+        """Return once it has taken all that it was told."""
 
     def forget(self) -> None:
         """The attempt failed before anything was shown: the next one starts from nothing."""
@@ -36,12 +44,13 @@ class WholeAnswer:
     """A client that asked without `stream`. It sees nothing until the end, so any failure can be covered."""
 
     shown = False
+    is_behind = False
 
     def __init__(self, new_emitter: Callable[[], Emitter]) -> None:
         self._new_emitter = new_emitter
         self.forget()
 
-    async def hear(self, parts: Sequence[Part]) -> None:
+    def hear(self, parts: Sequence[Part]) -> None:
         """Keep the parts.
 
         Raises:
@@ -50,6 +59,9 @@ class WholeAnswer:
         events = self._emitter.take(parts)
         self._grammar.check(events)
         self._events += events
+
+    async def catch_up(self) -> None:
+        """See `Audience`: nobody reads along."""
 
     def forget(self) -> None:
         """Drop what a failed attempt left."""
@@ -102,16 +114,22 @@ class LiveStream:
         self._grammar = Grammar()
         self._frames, self._receive = trio.open_memory_channel[bytes](1)
         self._held: list[Part] = []
+        self._untaken = b""
         self._last_event_at = trio.current_time()
         self._quiet = trio.CancelScope(deadline=self._last_event_at + rhythm.open_after)
         self.head_sent = False
         self.shown = False
 
-    async def hear(self, parts: Sequence[Part]) -> None:
+    @property
+    def is_behind(self) -> bool:
+        """The channel was full when the last frames came."""
+        return bool(self._untaken)
+
+    def hear(self, parts: Sequence[Part]) -> None:
         """Show the parts; hold them back until there is content among them.
 
         Raises:
-            UpstreamFault: CLIENT_STALLED, the client has not read for `stall_limit` seconds.
+            UpstreamFault: CLIENT_STALLED, the client has gone.
             GrammarBroken: a bug of ours; none of the parts was sent, and the stream can only `fail`.
         """
         if not self.shown:
@@ -120,7 +138,7 @@ class LiveStream:
                 return
             parts, self._held = self._held, []
             self.shown = True
-        await self._send(self._emitter.take(parts))
+        self._send(self._emitter.take(parts))
 
     def _is_complete(self) -> bool:
         # An answer may end without any content: a model that spent all its tokens on hidden thought.
@@ -138,7 +156,9 @@ class LiveStream:
             UpstreamFault: CLIENT_STALLED.
         """
         if not self._grammar.is_over:
-            await self._send(self._emitter.fail(kind, message))
+            await self.catch_up()
+            self._send(self._emitter.fail(kind, message))
+            await self.catch_up()
 
     def close(self) -> None:
         """No more frames. The body ends here, at once: Claude Code waits for that end."""
@@ -165,18 +185,35 @@ class LiveStream:
         else:
             self._last_event_at = trio.current_time()  # there is something to read; look again later
 
-    async def _send(self, events: list[Event]) -> None:
+    async def catch_up(self) -> None:
+        """Wait for a client that reads more slowly than the provider writes.
+
+        Raises:
+            UpstreamFault: CLIENT_STALLED, the client has not read for `stall_limit` seconds, or has gone.
+        """
+        if not self._untaken:
+            return
+        with trio.move_on_after(self._rhythm.stall_limit) as patience, _told_if_gone():
+            await self._frames.send(self._untaken)
+        if patience.cancelled_caught:
+            raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client stopped reading")
+        self._untaken = b""
+        self._close_behind_the_last()
+
+    def _send(self, events: list[Event]) -> None:
         data = self._encode(events)
         if not data:
             return
         self._open()
-        with trio.move_on_after(self._rhythm.stall_limit) as patience:
-            try:
-                await self._frames.send(data)
-            except trio.BrokenResourceError:
-                raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client has gone") from None
-        if patience.cancelled_caught:
-            raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client stopped reading")
+        try:
+            with _told_if_gone():
+                self._frames.send_nowait(data)
+        except trio.WouldBlock:
+            self._untaken = data
+        else:
+            self._close_behind_the_last()
+
+    def _close_behind_the_last(self) -> None:
         if self._grammar.is_over:
             self.close()
 
@@ -202,3 +239,11 @@ class LiveStream:
         if not self.head_sent:
             self.head_sent = True
             self._started(Opened(frames=self._receive, ended=lambda: self._grammar.is_over))
+
+
+@contextmanager
+def _told_if_gone() -> Iterator[None]:
+    try:
+        yield
+    except trio.BrokenResourceError:
+        raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client has gone") from None

@@ -5,7 +5,6 @@ request's own nursery owns the exchange, so a client's hang-up is ordinary cance
 upstream connection, gives the lease back, and nobody's health suffers.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -44,7 +43,10 @@ CLIENT_MARGIN = 5.0  # seconds before the client's own time-out, so that it hear
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What an exchange works with. `mint` gives 24 fresh base-32 characters."""
+    """What an exchange works with. `mint` gives 24 fresh base-32 characters.
+
+    `content_within`: seconds until a request's first content must be there, see `content_within`.
+    """
 
     settings: Settings
     dispatcher: Dispatcher
@@ -53,6 +55,7 @@ class Services(Struct, frozen=True, kw_only=True):
     mint: Callable[[], str]
     counting: Counting
     documents: Texts
+    content_within: float
     search: Search | None = None  # None: nobody can be asked what the web has to say
 
 
@@ -179,7 +182,7 @@ class Exchange:
         self._services = services
         self._audience = audience
         self._tier: Tier = tier_of(ask.request.model, services.settings.default_tier)
-        self._content_deadline = trio.current_time() + _content_within(ask, services.settings)
+        self._content_deadline = trio.current_time() + _content_within(ask, services)
         self._enclosed = Enclosed(ask.request, services.documents, until=self._content_deadline)
         facts = Facts(
             request_id=ask.request_id,
@@ -208,7 +211,8 @@ class Exchange:
             step = await dispatcher.choose(query)
             match step:
                 case Use():
-                    await trio.sleep(step.after)
+                    if step.after:
+                        await trio.sleep(step.after)
                     attempt = await self._try(step)
                     if attempt is None:
                         break
@@ -258,7 +262,8 @@ class Exchange:
             raise NothingLeft(exhausted.told)
         # Somebody did answer, with nothing. That is an answer where nobody had a better one.
         with suppress(UpstreamFault):  # CLIENT_STALLED: there is nobody to hear it
-            await self._audience.hear(self._empty_answer)
+            self._audience.hear(self._empty_answer)
+            await self._audience.catch_up()
 
     async def _outcome(
         self, run: AttemptRun, unit: Unit, lease: Lease, book: AttemptBook
@@ -372,26 +377,30 @@ def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
     return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 
 
-def _content_within(ask: Ask, settings: Settings) -> float:
+def content_within(settings: Settings) -> float:
+    """Seconds until a request's first content must be there: the slowest provider gets its chance."""
+    slowest = max(provider.content_within for provider in settings.enabled())
+    return max(CONTENT_WITHIN, slowest + FAIR_SHARE)
+
+
+def _content_within(ask: Ask, services: Services) -> float:
     """Seconds until the first content must be there, or for a client that waits for all of it, the last.
 
     A streaming client's own time-out ends with our head, which is sent early; the other kind of client
     gives up at its time-out whatever we do.
     """
-    slowest = max(provider.content_within for provider in settings.enabled())
-    within = max(CONTENT_WITHIN, slowest + FAIR_SHARE)
     if ask.client_timeout is None or ask.request.stream:
-        return within
-    return min(within, max(1.0, ask.client_timeout - CLIENT_MARGIN))
+        return services.content_within
+    return min(services.content_within, max(1.0, ask.client_timeout - CLIENT_MARGIN))
 
 
 def _conversation(ask: Ask) -> str | None:
-    """What a request and its repetition have in common: the session and where in it they are."""
-    if ask.session is None:
-        return None
-    messages = ask.request.messages
-    last = hashlib.sha256(msgspec.json.encode(messages[-1])).hexdigest()
-    return f"{ask.session} {len(messages)} {last}"
+    """What a request and its repetition have in common: the session and where in it they are.
+
+    The estimate of the prompt stands for its text: to digest what may be megabytes of images would cost
+    every request more than the mistake, which is another order of the providers for one request.
+    """
+    return ask.session and f"{ask.session} {len(ask.request.messages)} {ask.size.prompt.tokens}"
 
 
 def _after_attempt(query: Query, step: Use, attempt: Attempt) -> Query:

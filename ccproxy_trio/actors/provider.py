@@ -146,6 +146,7 @@ class Incarnation:
         self._last_success: float | None = None
         self._last_failure: float | None = None
         self._last_error: FaultKind | None = None
+        self._published: Snapshot | None = None
         self._publish()
         self._tell_drained()
 
@@ -288,7 +289,10 @@ class Incarnation:
         )
 
     def _publish(self) -> None:
-        self._around.publish(self._snapshot())
+        snapshot = self._snapshot()
+        if snapshot != self._published:
+            self._published = snapshot
+            self._around.publish(snapshot)
 
     def _snapshot(self) -> Snapshot:
         breaker, now = self._breaker, self._around.now()

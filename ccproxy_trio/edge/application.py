@@ -101,7 +101,8 @@ def _add_checks(app: Application, new_request_id: Callable[[], str], journal: Jo
         g.request_id = new_request_id()
         server = request.scope.get("server")
         peer = request.scope.get("client")
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        sent = request.scope["headers"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
         g.caller = Caller(
             headers=headers, server=server[0] if server else None, peer=peer[0] if peer else None
         )

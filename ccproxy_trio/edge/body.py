@@ -1,5 +1,6 @@
 """A streamed response body: frames as the exchange hands them over, pings while it is quiet."""
 
+from contextlib import suppress
 from typing import Self
 
 import trio
@@ -39,12 +40,17 @@ class FrameBody(ResponseBody):
         if self._done:
             raise StopAsyncIteration
         try:
-            # Timing out a channel's receive() loses nothing; timing out an async generator would end it.
-            with trio.move_on_after(self._ping_after):
-                return await self._opened.frames.receive()
+            return await self._next()
         except trio.EndOfChannel:
             self._done = True
             if self._opened.ended():
                 raise StopAsyncIteration from None
             return BROKEN_OFF
+
+    async def _next(self) -> bytes:
+        with suppress(trio.WouldBlock):
+            return self._opened.frames.receive_nowait()  # a deadline costs more than the frame
+        # Timing out a channel's receive() loses nothing; timing out an async generator would end it.
+        with trio.move_on_after(self._ping_after):
+            return await self._opened.frames.receive()
         return PING

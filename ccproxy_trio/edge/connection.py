@@ -1,6 +1,5 @@
 """One HTTP request as Quart serves it on Trio, with three habits of Quart's and Hypercorn's taken away."""
 
-import math
 from typing import Any
 
 import trio
@@ -47,9 +46,10 @@ class Connection(TrioASGIHTTPConnection):
 
 def _shielding_the_last(send: ASGISendCallable) -> Any:  # ASGISendCallable is a protocol with a method body
     async def shielding(event: ASGISendEvent) -> None:
-        is_last = event["type"] == "http.response.body" and not event["more_body"]
-        deadline = trio.current_time() + LAST_SEND_WITHIN if is_last else math.inf
-        with trio.CancelScope(shield=is_last, deadline=deadline):
+        if event["type"] != "http.response.body" or event["more_body"]:
+            await send(event)
+            return
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_SEND_WITHIN):
             await send(event)
 
     return shielding

@@ -11,7 +11,7 @@ MOST = 1024  # conversations
 
 
 class Deaths:
-    """A short memory. Pure: `now` is monotonic seconds. `conversation` is any digest of it."""
+    """A short memory. Pure: `now` is monotonic seconds. `conversation` is what tells it from others."""
 
     def __init__(self) -> None:
         self._died: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()

@@ -57,7 +57,7 @@ class Query(Struct, frozen=True, kw_only=True):
 
     `model` is the name the client asked for. `turn` is drawn once a request: the ring's cursor
     (`round_robin`) or a seed (`random`). `patient_until` is None until a `Wait` named it. `deadline` bounds
-    everything. `conversation` is a digest of it;
+    everything. `conversation` tells it from others;
     `avoid`, filled in by the dispatcher, the providers that broke it off a moment ago: they are asked last.
     """
 

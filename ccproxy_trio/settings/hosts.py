@@ -1,8 +1,10 @@
 """Which hosts only this machine can mean, by their looks: nothing is resolved."""
 
 import ipaddress
+from functools import lru_cache
 
 
+@lru_cache(maxsize=256)  # asked several times a request, mostly about the same two names
 def is_loopback(host: str | None) -> bool:
     """A name or address of this machine's own. None (no TCP address at all) is a Unix socket."""
     if host is None:

@@ -467,7 +467,10 @@ async def test_a_repetition_of_a_broken_answer_goes_to_another_provider_first(
         assert await again.head() == 200
         assert (a.opened, b.opened) == (1, 1)
         other = Client(house.connect())
-        await other.post({"stream": True, "messages": [{"role": "user", "content": "else"}]}, **session)
+        await other.post(
+            {"stream": True, "messages": [{"role": "user", "content": "What else is there to be done?"}]},
+            **session,
+        )
         await other.head()
     assert a.opened == 2
 
