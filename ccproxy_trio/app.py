@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from ccproxy_trio.actors import dispatcher as dispatching
 from ccproxy_trio.actors import provider as providing
+from ccproxy_trio.actors.draining import Draining
 from ccproxy_trio.actors.kit import Crash, RestartPolicy, supervise
 from ccproxy_trio.actors.probe import ProbeSchedule, keep_probing
 from ccproxy_trio.attempt import Unit
@@ -221,7 +222,7 @@ class Starter:
             draw=world.draw,
             publish=self._services.dispatcher.publish,
             journal=self._services.journal,
-            drain=providing.Draining(),
+            drain=Draining(),
             notebook=Notebook(provider.options, provider.all_models()),
         )
 

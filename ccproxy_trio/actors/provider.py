@@ -12,6 +12,7 @@ from typing import Self, assert_never
 
 from msgspec import Struct
 
+from ccproxy_trio.actors.draining import Draining
 from ccproxy_trio.actors.kit import ActorDown, Mailbox, Question, ReplySlot
 from ccproxy_trio.health.breaker import Breaker, Moved, Permit
 from ccproxy_trio.health.cooldown import EXCLUSION, CoolDowns
@@ -97,25 +98,6 @@ Message = Acquire | FirstContent | Settle | Learn | ProbeEnded | Drain | Describ
 
 
 # -- the incarnation -----------------------------------------------------------------------------------
-
-
-class Draining:
-    """Whether the provider drains, and who waits for it. Outlives incarnations: a crash must not undo it."""
-
-    def __init__(self) -> None:
-        self.is_on = False
-        self._waiting: list[ReplySlot[None]] = []
-
-    def begin(self, slot: ReplySlot[None]) -> None:
-        """From now on no lease is granted; `slot` is filled once none is in flight."""
-        self.is_on = True
-        self._waiting.append(slot)
-
-    def tell(self) -> None:
-        """None is in flight."""
-        waiting, self._waiting = self._waiting, []
-        for slot in waiting:
-            slot.fill(None)
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):

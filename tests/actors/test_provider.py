@@ -6,9 +6,9 @@ import pytest
 import trio
 import trio.testing
 
+from ccproxy_trio.actors.draining import Draining
 from ccproxy_trio.actors.kit import Mailbox, RestartPolicy, supervise
 from ccproxy_trio.actors.provider import (
-    Draining,
     Incarnation,
     Lease,
     Message,
