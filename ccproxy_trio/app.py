@@ -28,12 +28,13 @@ from ccproxy_trio.counting.vocabulary import Vocabulary, load
 from ccproxy_trio.documents.texts import NoReader, Texts, installed_reader
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.exposure import open_doors
-from ccproxy_trio.exchange import Services, content_within
+from ccproxy_trio.exchange import Services
 from ccproxy_trio.health.lessons import Notebook
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.journal import ActorCrashed, Journal, Note, Tally, blame
 from ccproxy_trio.logs.banner import open_console
 from ccproxy_trio.routing.budget import Budget
+from ccproxy_trio.routing.patience import content_within
 from ccproxy_trio.routing.question import Rules
 from ccproxy_trio.routing.tiers import Candidate, candidates
 from ccproxy_trio.settings.load import ConfigError, Loaded, environment, listening, resolve

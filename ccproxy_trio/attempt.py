@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from ccproxy_trio.actors.provider import Lease, Provider
 from ccproxy_trio.audience import Audience
 from ccproxy_trio.health.lessons import Lesson, together
+from ccproxy_trio.routing.patience import FAIR_SHARE
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings
 from ccproxy_trio.translate.adjust import established, repair
@@ -32,7 +33,6 @@ from ccproxy_trio.wire.sse import Decoder, SseEvent
 
 USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
 DRAIN_WITHIN = 0.1  # seconds for the rest of a finished body, so that its connection can be used again
-FAIR_SHARE = 60.0  # seconds after which a provider that said nothing has had its chance
 EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
 MOST_REPAIRS = 4
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
 from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
-from ccproxy_trio.attempt import FAIR_SHARE, AttemptRun, Bound, Try, Unit
+from ccproxy_trio.attempt import AttemptRun, Bound, Try, Unit
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
 from ccproxy_trio.counting.sizes import Counting, Sizing
@@ -38,15 +38,11 @@ from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Message
 from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
 
-CONTENT_WITHIN = 600.0  # seconds a request may take to its first content when nobody says otherwise
 CLIENT_MARGIN = 5.0  # seconds before the client's own time-out, so that it hears from us and not its timer
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What an exchange works with. `mint` gives 24 fresh base-32 characters.
-
-    `content_within`: seconds until a request's first content must be there, see `content_within`.
-    """
+    """What an exchange works with. `mint` gives 24 fresh base-32 characters."""
 
     settings: Settings
     dispatcher: Dispatcher
@@ -55,7 +51,7 @@ class Services(Struct, frozen=True, kw_only=True):
     mint: Callable[[], str]
     counting: Counting
     documents: Texts
-    content_within: float
+    content_within: float  # seconds until a request's first content must be there
     search: Search | None = None  # None: nobody can be asked what the web has to say
 
 
@@ -377,12 +373,6 @@ def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
     return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 
 
-def content_within(settings: Settings) -> float:
-    """Seconds until a request's first content must be there: the slowest provider gets its chance."""
-    slowest = max(provider.content_within for provider in settings.enabled())
-    return max(CONTENT_WITHIN, slowest + FAIR_SHARE)
-
-
 def _content_within(ask: Ask, services: Services) -> float:
     """Seconds until the first content must be there, or for a client that waits for all of it, the last.
 
@@ -397,8 +387,8 @@ def _content_within(ask: Ask, services: Services) -> float:
 def _conversation(ask: Ask) -> str | None:
     """What a request and its repetition have in common: the session and where in it they are.
 
-    The estimate of the prompt stands for its text: to digest what may be megabytes of images would cost
-    every request more than the mistake, which is another order of the providers for one request.
+    The estimate of the prompt stands for its text: to digest megabytes of images would cost every request
+    more than the mistake, which is another order of the providers for one.
     """
     return ask.session and f"{ask.session} {len(ask.request.messages)} {ask.size.prompt.tokens}"
 

@@ -33,7 +33,7 @@ class Connection(TrioASGIHTTPConnection):
         async with trio.open_nursery() as nursery:
             request.nursery = nursery
             nursery.start_soon(self.handle_messages, nursery, request, receive)
-            nursery.start_soon(self.handle_request, nursery, request, send)
+            await self.handle_request(nursery, request, send)
 
     async def handle_request(  # type: ignore[override]  # as its Trio parent does
         self, nursery: trio.Nursery, request: QuartRequest, send: ASGISendCallable
