@@ -4,7 +4,6 @@ From the outside in: the providers' connections, the dispatcher, the providers' 
 Requests live inside all of them, in nurseries of their own, so a crashed actor closes no stream.
 """
 
-import base64
 import random
 import secrets
 import ssl
@@ -48,14 +47,14 @@ from ccproxy_trio.upstream.search import Search, SearXng
 class World(Struct, frozen=True, kw_only=True):
     """The wall clock and the randomness that everything below is given, so that tests can give their own.
 
-    `wall` is epoch seconds, `draw` a number in [0, 1), `seed` a non-negative integer, `mint` 24 fresh base-32
-    characters. The other clock is Trio's, which tests own anyway.
+    `wall` is epoch seconds, `draw` a number in [0, 1), `seed` a non-negative integer, `mint` 24 fresh
+    hexadecimal digits. The other clock is Trio's, which tests own anyway.
     """
 
     wall: Callable[[], float] = time.time
     draw: Callable[[], float] = random.random
     seed: Callable[[], int] = partial(secrets.randbits, 32)
-    mint: Callable[[], str] = lambda: base64.b32encode(secrets.token_bytes(15)).decode().lower()
+    mint: Callable[[], str] = partial(secrets.token_hex, 12)
 
 
 def create_app(loaded: Loaded | None = None, *, journal: Journal | None = None) -> Application:

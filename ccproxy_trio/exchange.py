@@ -42,7 +42,7 @@ CLIENT_MARGIN = 5.0  # seconds before the client's own time-out, so that it hear
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What an exchange works with. `mint` gives 24 fresh base-32 characters."""
+    """What an exchange works with. `mint` gives 24 fresh hexadecimal digits."""
 
     settings: Settings
     dispatcher: Dispatcher

@@ -36,7 +36,7 @@ from tests.support.grammar import read_frames
 ROOT = Path(__file__).parent.parent / "golden" / "errors"
 WALL_NOW = 1_760_000_000.0  # Thu, 09 Oct 2025 08:53:20 GMT
 _ALLOWED = {"case.json", "upstream.body", "client.json"}
-_ID = re.compile(r"\b(req|msg|toolu)_[a-z2-7]{24}\b")
+_ID = re.compile(r"\b(req|msg|toolu)_[0-9a-f]{24}\b")
 _HEADERS = ("content-type", "retry-after", "x-should-retry")
 
 
