@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ccproxy_trio.actors.draining import Draining
 from ccproxy_trio.actors.kit import ActorDown, Mailbox, Question, ReplySlot
@@ -271,8 +272,9 @@ class Incarnation:
         )
 
     def _publish(self) -> None:
-        snapshot = self._snapshot()
-        if snapshot != self._published:
+        snapshot, before = self._snapshot(), self._published
+        # The instant of a success alone is no news yet: the attempt's end is told anyway.
+        if before is None or snapshot != replace(before, last_success=snapshot.last_success):
             self._published = snapshot
             self._around.publish(snapshot)
 

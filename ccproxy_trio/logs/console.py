@@ -98,8 +98,10 @@ def _events(outlet: Outlet, *, painter: Painter, threshold: int) -> _Events:
         debug = info = warning = error = critical = log = msg
 
     def paint(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-        line: Line = event["line"]
-        return painter.paint(Text.assemble((f"{event['timestamp']} ", DIM), line.text))
+        line, time = cast("Line", event["line"]), f"{event['timestamp']} "
+        if painter.depth is None:
+            return time + line.text.plain
+        return painter.paint(Text.assemble((time, DIM), line.text))
 
     return cast(
         "_Events",
@@ -107,6 +109,5 @@ def _events(outlet: Outlet, *, painter: Painter, threshold: int) -> _Events:
             ToOutlet(),
             processors=[structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), paint],
             wrapper_class=structlog.make_filtering_bound_logger(threshold),
-            cache_logger_on_first_use=True,
-        ),
+        ).bind(),  # unbound, it would be put together anew for every line
     )

@@ -187,9 +187,9 @@ def _probed(entry: Probed, palette: Palette) -> Line:
 
 def _exchange_ended(entry: ExchangeEnded, palette: Palette) -> Line:
     level, mark, told = _OUTCOMES.get(entry.how, ("error", "error", entry.how))
-    served = Text("")
+    parts: list[str | Text | tuple[str, Style]] = [entry.model]
     if entry.provider and entry.upstream_model:
-        served = Text.assemble(" → ", _candidate(entry.provider, entry.upstream_model, palette))
+        parts += [" → ", tag(entry.provider, palette), f" {entry.upstream_model}"]
     failed = entry.how != "complete"
     facts = [
         told,
@@ -198,10 +198,12 @@ def _exchange_ended(entry: ExchangeEnded, palette: Palette) -> Line:
         span(entry.seconds),
         f"{entry.attempts} attempts" if entry.attempts > 1 else "",
     ]
-    trace = f" · {entry.request_id}" if failed else ""
-    told_client = f"\n            {entry.detail}" if entry.detail else ""
-    text = marked(mark, entry.model, served, _dots(facts), (trace, DIM), (told_client, DIM))
-    return Line(level, "exchange.ended", text)
+    parts.append(_dots(facts))
+    if failed:
+        parts.append((f" · {entry.request_id}", DIM))
+    if entry.detail:
+        parts.append((f"\n            {entry.detail}", DIM))
+    return Line(level, "exchange.ended", marked(mark, *parts))
 
 
 # how an exchange ended -> level, mark, words. "complete" needs no words: its line has tokens and a time.
