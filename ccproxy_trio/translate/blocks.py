@@ -72,8 +72,12 @@ def marked(part: _Part, control: CacheControl | None, context: Context) -> _Part
 
 def joined(parts: Sequence[Part]) -> str | tuple[Part, ...]:
     """Parts as a message's content: one string where there is only unmarked text."""
-    texts = [part.text for part in parts if isinstance(part, TextPart) and part == TextPart(text=part.text)]
+    texts = [part.text for part in parts if isinstance(part, TextPart) and _is_unmarked(part)]
     return "\n\n".join(texts) if len(texts) == len(parts) else tuple(parts)
+
+
+def _is_unmarked(part: TextPart) -> bool:
+    return part.cache_control is None and part.prompt_cache_breakpoint is None
 
 
 def user_parts(block: UserBlock, where: str, context: Context) -> list[Part]:
@@ -109,20 +113,19 @@ def tool_result(block: ToolResultBlock, where: str, context: Context) -> Result:
     Raises:
         RequestRefused: as `user_parts`.
     """
+    shown: tuple[ImagePart | FilePart, ...] = ()
     if block.content is None or isinstance(block.content, str):
-        pieces: list[Piece] = [block.content or ""]
+        text = block.content or ""
     else:
         pieces = [
             piece
             for place, item in enumerate(block.content)
             for piece in _pieces(item, f"{where}.content.{place}", context)
         ]
-    text = "\n".join(piece for piece in pieces if isinstance(piece, str))
+        text = "\n".join(piece for piece in pieces if isinstance(piece, str))
+        shown = tuple(piece for piece in pieces if not isinstance(piece, str))
     # Chat has no flag for failure, and without one the model takes an error message for success.
-    return Result(
-        FAILED + text if block.is_error else text,
-        tuple(piece for piece in pieces if not isinstance(piece, str)),
-    )
+    return Result(FAILED + text if block.is_error else text, shown)
 
 
 def assistant_text(block: AssistantBlock, where: str, context: Context) -> str:
@@ -132,8 +135,18 @@ def assistant_text(block: AssistantBlock, where: str, context: Context) -> str:
         RequestRefused: it is of an unknown type.
     """
     match block:
-        case TextBlock(text=text):
-            return text
+        case TextBlock():
+            return block.text
+        case (
+            ToolUseBlock()
+            | ThinkingBlock()
+            | RedactedThinkingBlock()
+            | McpToolListingBlock()
+            | FallbackBlock()
+            | ToolAdditionBlock()
+            | ToolRemovalBlock()
+        ):
+            return ""
         case ServerToolUseBlock(name=name, input=value):
             return f"[used {name}: {compact(value, where)}]"
         case McpToolUseBlock(name=name, server_name=server, input=value):
@@ -152,16 +165,6 @@ def assistant_text(block: AssistantBlock, where: str, context: Context) -> str:
             return f"[file {file_id}: made by Anthropic's code execution, not available here]"
         case UnknownBlock():
             return unknown_text(block, where, context)
-        case (
-            ToolUseBlock()
-            | ThinkingBlock()
-            | RedactedThinkingBlock()
-            | McpToolListingBlock()
-            | FallbackBlock()
-            | ToolAdditionBlock()
-            | ToolRemovalBlock()
-        ):
-            return ""
         case _:
             assert_never(block)
 

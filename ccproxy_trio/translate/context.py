@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Mapping
 
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.pdf import NO_TEXTS, PdfText
+from ccproxy_trio.translate.schema import Rewrite, parameters
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -24,13 +24,13 @@ class Ids:
 
     def __init__(self, dialect: Dialect) -> None:
         self._nine = dialect.tool_id == "mistral9"
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, int] = {}
         self._taken: set[str] = set()
 
     def of_call(self, client_id: str) -> str:
         """The upstream id of a call. A client id that occurs again gets another one."""
-        occurrence = self._seen[client_id]
-        self._seen[client_id] += 1
+        occurrence = self._seen.get(client_id, 0)
+        self._seen[client_id] = occurrence + 1
         salted = client_id if occurrence == 0 else f"{client_id}#{occurrence}"
         if self._nine or salted in self._taken or not _ID.fullmatch(salted):
             upstream = self._hashed(salted)
@@ -86,12 +86,19 @@ class Context:
     """One translation: the target, its dialect, and what was noticed on the way."""
 
     def __init__(
-        self, *, provider: str, model: str, dialect: Dialect, pdf_texts: Mapping[str, PdfText] = NO_TEXTS
+        self,
+        *,
+        provider: str,
+        model: str,
+        dialect: Dialect,
+        pdf_texts: Mapping[str, PdfText] = NO_TEXTS,
+        rewrite: Rewrite = parameters,
     ) -> None:
         self.provider = provider
         self.model = model
         self.dialect = dialect
         self.pdf_texts = pdf_texts
+        self.rewrite = rewrite
         self.ids = Ids(dialect)
         self.names = Names(dialect)
         self._notes: dict[str, None] = {}

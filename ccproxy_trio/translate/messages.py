@@ -6,6 +6,7 @@ the calls that are still `pending`, and `late`: what may be said only after the 
 When somebody else speaks while calls are pending, they are settled with a note that they were interrupted.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -80,6 +81,46 @@ class _User:
         self.reminder = reminder
 
 
+class _Spoken:
+    """What the model said without calling a tool. More may follow, and all of it is joined at the end."""
+
+    __slots__ = ("messages",)
+
+    def __init__(self, message: openai.AssistantMessage) -> None:
+        self.messages = [message]
+
+
+class _Pending:
+    """The calls that are not answered yet. A client may use an id twice: the first call is answered first."""
+
+    def __init__(self) -> None:
+        self._by_client: dict[str, deque[str]] = {}
+        self._in_order: dict[str, None] = {}  # of the upstream's ids, of which no two are alike
+
+    def __bool__(self) -> bool:
+        return bool(self._in_order)
+
+    def add(self, client_id: str, upstream_id: str) -> None:
+        self._by_client.setdefault(client_id, deque()).append(upstream_id)
+        self._in_order[upstream_id] = None
+
+    def answer(self, client_id: str) -> str | None:
+        """The upstream's id of the call, which is no longer pending; None: there is no such call."""
+        waiting = self._by_client.get(client_id)
+        if not waiting:
+            return None
+        upstream_id = waiting.popleft()
+        del self._in_order[upstream_id]
+        return upstream_id
+
+    def give_up(self) -> Sequence[str]:
+        """The upstream's ids of all that are left, in the order of the calls."""
+        left = tuple(self._in_order)
+        self._by_client.clear()
+        self._in_order.clear()
+        return left
+
+
 _Instruction = openai.SystemMessage | openai.DeveloperMessage
 
 
@@ -87,8 +128,8 @@ class _Walk:
     def __init__(self, context: Context) -> None:
         self.hoisted: list[str] = []
         self._context = context
-        self._out: list[ChatMessage | _User] = []
-        self._pending: list[tuple[str, str]] = []  # the client's id and the upstream's, in the order of calls
+        self._out: list[ChatMessage | _User | _Spoken] = []
+        self._pending = _Pending()
         self._late: list[_User | _Instruction] = []
         self._reminders: list[str] = []  # of the system messages just passed, which may be several
 
@@ -130,10 +171,9 @@ class _Walk:
 
     def _answer(self, block: ToolResultBlock, where: str) -> tuple[Part, ...] | None:
         """Answer a pending call; what of the result has to be said later. None: there is no such call."""
-        call = next((call for call in self._pending if call[0] == block.tool_use_id), None)
+        call = self._pending.answer(block.tool_use_id)
         if call is None:
             return None
-        self._pending.remove(call)
         result = tool_result(block, where, self._context)
         in_place = self._context.dialect.tool_media == "tool"
         text = result.text
@@ -143,7 +183,7 @@ class _Walk:
         parts += result.media if in_place else ()
         if block.cache_control and parts:
             parts[-1] = marked(parts[-1], block.cache_control, self._context)
-        self._out.append(openai.ToolMessage(call[1], joined(parts)))
+        self._out.append(openai.ToolMessage(call, joined(parts)))
         return () if in_place else result.media
 
     def _assistant(self, message: AssistantMessage, where: str) -> None:
@@ -157,10 +197,12 @@ class _Walk:
         if not text and not chat.tool_calls:
             return
         before = self._out[-1] if self._out else None
-        if isinstance(before, openai.AssistantMessage) and not before.tool_calls and not chat.tool_calls:
-            self._out[-1] = _merged(before, chat)
-        else:
+        if chat.tool_calls:
             self._out.append(chat)
+        elif isinstance(before, _Spoken):
+            before.messages.append(chat)
+        else:
+            self._out.append(_Spoken(chat))
 
     def _assistant_message(
         self, text: str, blocks: Sequence[AssistantBlock], where: str
@@ -170,7 +212,7 @@ class _Walk:
         for place, block in enumerate(blocks):
             if isinstance(block, ToolUseBlock):
                 upstream_id = self._context.ids.of_call(block.id)
-                self._pending.append((block.id, upstream_id))
+                self._pending.add(block.id, upstream_id)
                 function = openai.FunctionCall(
                     self._context.names.of(block.name), arguments(block.input, f"{where}.{place}.input")
                 )
@@ -201,15 +243,15 @@ class _Walk:
 
     def _settle(self) -> None:
         """Answer every pending call with a note, then say what had to wait."""
-        for _, upstream_id in self._pending:
-            self._out.append(openai.ToolMessage(upstream_id, INTERRUPTED))
-        self._pending = []
+        if self._pending:
+            self._out += [openai.ToolMessage(call, INTERRUPTED) for call in self._pending.give_up()]
         self._release()
 
     def _release(self) -> None:
-        late, self._late = self._late, []
-        for item in late:
-            self._say(item)
+        if self._late:
+            late, self._late = self._late, []
+            for item in late:
+                self._say(item)
 
     def _say(self, item: _User | _Instruction) -> None:
         if self._pending or self._late:
@@ -234,14 +276,23 @@ def _instruction(parts: list[TextPart], context: Context) -> _Instruction:
     return openai.SystemMessage(texts)
 
 
-def _finished(item: ChatMessage | _User) -> ChatMessage:
-    return openai.UserMessage(joined(item.parts)) if isinstance(item, _User) else item
+def _finished(item: ChatMessage | _User | _Spoken) -> ChatMessage:
+    match item:
+        case _User():
+            return openai.UserMessage(joined(item.parts))
+        case _Spoken(messages=[message]):
+            return message
+        case _Spoken():
+            return _merged(item.messages)
+        case _:
+            return item
 
 
-def _merged(before: openai.AssistantMessage, after: openai.AssistantMessage) -> openai.AssistantMessage:
-    reasoning = [text for text in (before.reasoning_content, after.reasoning_content) if text]
+def _merged(messages: Sequence[openai.AssistantMessage]) -> openai.AssistantMessage:
+    """Messages that all have text, and no calls, as one."""
+    reasoning = [message.reasoning_content for message in messages if message.reasoning_content]
     return openai.AssistantMessage(
-        content=f"{before.content}\n\n{after.content}",
+        content="\n\n".join(message.content for message in messages if message.content),
         reasoning_content="\n\n".join(reasoning) if reasoning else None,
-        reasoning_details=before.reasoning_details + after.reasoning_details,
+        reasoning_details=tuple(detail for message in messages for detail in message.reasoning_details),
     )

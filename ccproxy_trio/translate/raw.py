@@ -1,5 +1,6 @@
 """JSON that is only passed on, for the moments when it has to be looked into after all."""
 
+import codecs
 import re
 from typing import Any
 
@@ -8,8 +9,12 @@ from msgspec import Raw
 
 from ccproxy_trio.wire.faults import RequestRefused
 
-# A surrogate pair, a character, or any other escape: an escaped backslash must not lend its second half.
-_ESCAPE = re.compile(r"\\(?:u(d[89ab]..)\\u(d[c-f]..)|u(.{4})|.)", re.IGNORECASE)
+# A run of escaped characters beyond ASCII. Backslashes in pairs are escaped themselves and must lend none to
+# a "u" behind them. The pattern begins with a backslash and only then looks behind, so that the search jumps
+# from one backslash to the next: arguments may be a megabyte of code, full of line ends.
+_ESCAPES = re.compile(
+    r"\\(?<!\\\\)((?:\\\\)*)u((?!00[0-7])[0-9a-f]{4}(?:\\u(?!00[0-7])[0-9a-f]{4})*)", re.IGNORECASE
+)
 
 
 def compact(raw: Raw, where: str) -> str:
@@ -25,7 +30,7 @@ def compact(raw: Raw, where: str) -> str:
     except RecursionError as error:
         raise RequestRefused(f"{where}: nested too deeply") from error
     # Clients that escape would make the model read, and imitate, six characters for every one.
-    return _ESCAPE.sub(_character, text) if "\\u" in text else text
+    return _ESCAPES.sub(_characters, text) if "\\u" in text else text
 
 
 def plain(raw: Raw, where: str) -> Any:
@@ -52,9 +57,7 @@ def members(raw: Raw, where: str) -> dict[str, Raw]:
         raise RequestRefused(f"{where}: must be a JSON object") from error
 
 
-def _character(escape: re.Match[str]) -> str:
-    high, low, single = escape.groups()
-    if high is not None:
-        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + (int(low, 16) - 0xDC00))
-    code = int(single, 16) if single is not None else 0
-    return escape[0] if code < 0x80 else chr(code)
+def _characters(escapes: re.Match[str]) -> str:
+    backslashes, units = escapes.groups()
+    text, _ = codecs.utf_16_be_decode(bytes.fromhex(units.replace("\\u", "")), "surrogatepass", True)
+    return f"{backslashes}{text}"

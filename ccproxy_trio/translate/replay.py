@@ -66,7 +66,7 @@ def _content(blocks: Sequence[AssistantBlock], context: Context) -> Replay:
 
 
 def _extras(blocks: Sequence[AssistantBlock], context: Context) -> dict[str, Raw]:
-    calls = [block.id for block in blocks if isinstance(block, ToolUseBlock)]
+    calls = dict.fromkeys(block.id for block in blocks if isinstance(block, ToolUseBlock))
     known = {
         call: extra
         for _, state in _states(blocks, context)
@@ -75,4 +75,4 @@ def _extras(blocks: Sequence[AssistantBlock], context: Context) -> dict[str, Raw
     }
     if known or not calls:
         return known  # of parallel calls only the first bears a signature
-    return {calls[0]: Raw((_BYPASS % context.dialect.extra_key).encode())}
+    return {next(iter(calls)): Raw((_BYPASS % context.dialect.extra_key).encode())}

@@ -34,6 +34,7 @@ class Target(Struct, frozen=True, kw_only=True):
     """Where a request goes. `model` is the upstream's name; `session` the client's, from its header.
 
     `pdf_texts`: what was read out of PDFs, by their base64, for a model that cannot read them itself.
+    `rewrite` does `schema.parameters`, or remembers what it did.
     """
 
     provider: str
@@ -41,6 +42,7 @@ class Target(Struct, frozen=True, kw_only=True):
     dialect: Dialect
     session: str | None = None
     pdf_texts: Mapping[str, PdfText] = NO_TEXTS
+    rewrite: schema.Rewrite = schema.parameters
 
 
 class Translated(Struct, frozen=True, kw_only=True):
@@ -62,9 +64,7 @@ def translate(request: MessagesRequest, target: Target) -> Translated:
     """
     _refuse_what_only_anthropic_has(request)
     dialect = target.dialect
-    context = Context(
-        provider=target.provider, model=target.model, dialect=dialect, pdf_texts=target.pdf_texts
-    )
+    context = _context(target)
     tools = functions(offered(request), context)
     chosen = choice(request, tools, context)
     form = _answer_format(request)
@@ -112,6 +112,16 @@ def translate(request: MessagesRequest, target: Target) -> Translated:
         stop_sequences=stops[len(sent_stops) :],
         show_thinking=_shows_thinking(request),
         notes=context.notes,
+    )
+
+
+def _context(target: Target) -> Context:
+    return Context(
+        provider=target.provider,
+        model=target.model,
+        dialect=target.dialect,
+        pdf_texts=target.pdf_texts,
+        rewrite=target.rewrite,
     )
 
 

@@ -5,7 +5,7 @@ below stays the client's. What validates a tool's input is the client anyway; a 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from ccproxy_trio.translate.gemini_schema import for_gemini, local_reference
 from ccproxy_trio.wire.faults import RequestRefused
 
 Kind = Literal["json", "gemini", "openai"]
+Rewrite = Callable[[Raw, Kind, str], Raw]  # `parameters`, or a memory's
 
 EMPTY = Raw(b'{"type":"object","properties":{}}')
 

@@ -73,7 +73,7 @@ class Reader:
 
     The first parts that `feed` gives are always content-bearing. `finish_seen`: a finish reason was read, and
     only token counts can follow. `finished`: nothing more is worth waiting for; `feed` gives nothing then.
-    `mint` gives 24 fresh characters of [a-z2-7] for a tool id; the upstream's own ids may repeat.
+    `mint` gives 24 fresh hexadecimal digits for a tool id; the upstream's own ids may repeat.
     """
 
     def __init__(
@@ -192,33 +192,36 @@ class Reader:
         return classify_object(Raw(payload), profile=self._profile)
 
     def _take(self, chunk: Chunk) -> None:
-        counted = self._note_usage(chunk.usage)
+        counted = bool(chunk.usage) and self._note_usage(chunk.usage)
         if chunk.x_groq is not None:
             counted |= self._note_usage(chunk.x_groq.usage)
         # Azure opens streams with a chunk whose `choices` is empty (filter results), and counts come the same
         # way: taking either for the end would cut every answer.
         choice = _first(chunk.choices)
         if choice is not None:
-            counted |= self._note_usage(choice.usage)
+            if choice.usage:
+                counted |= self._note_usage(choice.usage)
             self._take_choice(choice)
         if self._voice.stopped_at is not None or (counted and self.finish_seen):
             self.finished = True
 
     def _note_usage(self, usage: Raw) -> bool:
-        if not usage or not present(usage):
+        if not present(usage):
             return False
         self._usage = usage  # totals: the last word counts, they never add up
         return True
 
     def _take_choice(self, choice: Choice) -> None:
-        # A whole message may stand beside an empty delta: the answer itself, or once more what was streamed.
-        unheard = choice.delta == _NO_DELTA and not self._voice.progress
-        if choice.message is not None and (choice.delta is None or unheard):
+        if choice.message is not None and self._is_unheard(choice.delta):
             self._take_message(choice.message)
         elif choice.delta is not None:
             self._take_delta(choice.delta)
         if self._ending is None:
             self._ending = ending_of(choice)
+
+    def _is_unheard(self, delta: Delta | None) -> bool:
+        # A whole message may stand beside an empty delta: the answer itself, or once more what was streamed.
+        return delta is None or (delta == _NO_DELTA and not self._voice.progress)
 
     def _take_delta(self, delta: Delta) -> None:
         if delta.reasoning_details:
@@ -239,7 +242,8 @@ class Reader:
             self._voice.call_whole((CallPiece(function=message.function_call),))
 
     def _take_speech(self, delta: Delta) -> None:
-        self._voice.think(_reasoning(delta))
+        if reasoning := _reasoning(delta):
+            self._voice.think(reasoning)
         content = delta.content
         if isinstance(content, str):
             self._voice.speak(content)
@@ -299,9 +303,10 @@ def _is_error(chunk: Chunk) -> bool:
 
 def _reasoning(delta: Delta) -> str:
     # Some servers send the same text under both names, and in the details besides.
-    for text in (delta.reasoning_content, delta.reasoning):
-        if text and isinstance(text, str):
-            return text
+    if delta.reasoning_content and isinstance(delta.reasoning_content, str):
+        return delta.reasoning_content
+    if delta.reasoning and isinstance(delta.reasoning, str):
+        return delta.reasoning
     if delta.reasoning_details:
         return "".join(map(detail_text, delta.reasoning_details))
     return ""

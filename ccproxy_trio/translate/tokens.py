@@ -5,7 +5,7 @@ UTF-8 bytes / 4.2 is within ten per cent for English, code and JSON with the voc
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -82,19 +82,21 @@ def gather(request: CountRequest) -> Prompt:
         RequestRefused: two tools of one name, or one without any.
     """
     tools = offered(request)
-    blocks: list[_Block] = [*system.prompt(request)]
+    walk = _Walk()
+    for text in system.prompt(request):
+        walk.take(text)
     for message in request.messages:
-        content = message.content
-        top = (TextBlock(content),) if isinstance(content, str) else content
-        blocks += [inner for block in top for inner in _flat(block)]
-    texts: list[Text] = [text for block in blocks for text in _texts(block)]
-    for tool in tools:
-        texts += (tool.name, tool.description or "", tool.input_schema)
+        if isinstance(message.content, str):
+            walk.say(message.content)
+        else:
+            for block in message.content:
+                walk.take(block)
+    declared = (text for tool in tools for text in (tool.name, tool.description, tool.input_schema) if text)
     return Prompt(
-        texts=tuple(text for text in texts if text),
-        thinking=tuple(block for block in blocks if isinstance(block, ThinkingBlock | RedactedThinkingBlock)),
+        texts=(*walk.texts, *declared),
+        thinking=tuple(walk.thinking),
         framing=PER_MESSAGE * len(request.messages) + PER_TOOL * len(tools),
-        media=sum(_media_tokens(block) for block in blocks),
+        media=walk.media,
     )
 
 
@@ -121,63 +123,65 @@ def count_request(request: CountRequest) -> int:
 
 def by_bytes(texts: Sequence[Text]) -> int:
     """The measure that needs no vocabulary."""
-    whole = sum(len_bytes(text) if isinstance(text, str) else len(memoryview(text)) for text in texts)
-    return math.ceil(whole / BYTES_PER_TOKEN)
+    return math.ceil(sum(map(_bytes_of, texts)) / BYTES_PER_TOKEN)
 
 
-def len_bytes(text: str) -> int:
+def _bytes_of(text: Text) -> int:
     """Length in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
+    if isinstance(text, str):
+        return len(text) if text.isascii() else len(text.encode())
+    return len(memoryview(text))
 
 
-def _flat(block: _Block) -> Iterator[_Block]:
-    """The block and whatever it contains."""
-    yield block
-    match block:
-        case (
-            ToolResultBlock(content=tuple(items))
-            | DocumentBlock(source=ContentSource(content=tuple(items)))
-            | SearchResultBlock(content=items)
-        ):
-            for item in items:
-                yield from _flat(item)
+class _Walk:
+    """What the blocks of a request weigh, gathered one by one with whatever they contain."""
 
+    def __init__(self) -> None:
+        self.texts: list[Text] = []
+        self.thinking: list[Thought] = []
+        self.media = 0
 
-def _texts(block: _Block) -> tuple[Text, ...]:
-    """The block's own text. What only tells of tools has none that is sent."""
-    match block:
-        case (
-            TextBlock(text=text)
-            | ToolReferenceBlock(tool_name=text)
-            | ToolResultBlock(content=str(text))
-            | CompactionBlock(content=str(text))
-        ):
-            return (text,)
-        case (
-            ToolUseBlock(name=name, input=raw)
-            | ServerToolUseBlock(name=name, input=raw)
-            | McpToolUseBlock(name=name, input=raw)
-            | UnknownBlock(name=name, raw=raw)
-        ):
-            return name, raw
-        case ServerResultBlock(content=raw) | BrowserStateBlock(tabs=raw):
-            return (raw,)
-        case SearchResultBlock(source=source, title=title):
-            return source, title
-        case DocumentBlock(source=source, title=title, context=context):
-            body = source.data if isinstance(source, TextSource) else ""
-            if isinstance(source, ContentSource) and isinstance(source.content, str):
-                body = source.content
-            return title or "", context or "", body
-        case _:
-            return ()
+    def say(self, *texts: Text | None) -> None:
+        self.texts += [text for text in texts if text]
 
+    def take(self, block: _Block) -> None:
+        """Note the block's own text, thinking and media. What only tells of tools has none that is sent."""
+        match block:
+            case TextBlock():
+                self.say(block.text)
+            case ToolUseBlock() | ServerToolUseBlock() | McpToolUseBlock():
+                self.say(block.name, block.input)
+            case ToolResultBlock():
+                self._result(block)
+            case ThinkingBlock() | RedactedThinkingBlock():
+                self.thinking.append(block)
+            case ImageBlock():
+                self.media += image_tokens(block)
+            case DocumentBlock():
+                self._document(block)
+            case SearchResultBlock():
+                self.say(block.source, block.title, *(item.text for item in block.content))
+            case ToolReferenceBlock(tool_name=text) | CompactionBlock(content=text):
+                self.say(text)
+            case UnknownBlock():
+                self.say(block.name, block.raw)
+            case ServerResultBlock(content=raw) | BrowserStateBlock(tabs=raw):
+                self.say(raw)
 
-def _media_tokens(block: _Block) -> int:
-    match block:
-        case ImageBlock():
-            return image_tokens(block)
-        case DocumentBlock(source=Base64Source() as source):
-            return pdf_tokens(source)
-        case _:
-            return 0
+    def _result(self, block: ToolResultBlock) -> None:
+        if isinstance(block.content, tuple):
+            for item in block.content:
+                self.take(item)
+        else:
+            self.say(block.content)
+
+    def _document(self, block: DocumentBlock) -> None:
+        self.say(block.title, block.context)
+        match block.source:
+            case TextSource(data=text) | ContentSource(content=str(text)):
+                self.say(text)
+            case ContentSource(content=tuple(items)):
+                for item in items:
+                    self.take(item)
+            case Base64Source() as source:
+                self.media += pdf_tokens(source)

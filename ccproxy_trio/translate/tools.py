@@ -30,6 +30,9 @@ _RUN_BY_ANTHROPIC = re.compile(
 _MAY_BE_MISSED = re.compile(r"(web_search|web_fetch)_\d+")
 
 
+_CHANGING = (ToolAdditionBlock, ToolRemovalBlock, CompactionBlock)
+
+
 class Known(Struct, frozen=True):
     """A tool that clients run themselves and Anthropic's models know without a schema."""
 
@@ -103,20 +106,22 @@ def offered(request: CountRequest) -> tuple[Tool, ...]:
     for place, message in enumerate(request.messages):
         blocks = () if isinstance(message.content, str) else message.content
         for number, block in enumerate(blocks):
-            for change in _changes(block):
-                _apply(change, tools, declared, where=f"messages.{place}.content.{number}")
+            if isinstance(block, _CHANGING):  # hardly any, so without a call for the others
+                _follow(block, tools, declared, where=f"messages.{place}.content.{number}")
     return tuple(tools.values())
 
 
-def _changes(block: object) -> tuple[ToolAdditionBlock | ToolRemovalBlock, ...]:
-    """What a block changes about the tools; a summary what the history it stands for changed."""
-    match block:
-        case ToolAdditionBlock() | ToolRemovalBlock():
-            return (block,)
-        case CompactionBlock(tool_changes=tuple(changes)):
-            return changes
-        case _:
-            return ()
+def _follow(
+    block: ToolAdditionBlock | ToolRemovalBlock | CompactionBlock,
+    tools: dict[str, Tool],
+    declared: dict[str, Tool],
+    *,
+    where: str,
+) -> None:
+    """Apply what a block changes about the tools; a summary what the history it stands for changed."""
+    changes = block.tool_changes or () if isinstance(block, CompactionBlock) else (block,)
+    for change in changes:
+        _apply(change, tools, declared, where=where)
 
 
 def _apply(
@@ -182,7 +187,7 @@ def _own_function(tool: Tool, context: Context) -> FunctionDefinition:
     """A tool of the client's own, with the schema it gave."""
     dialect = context.dialect
     where = f"tools.{tool.name}.input_schema"
-    parameters = schema.parameters(tool.input_schema, dialect.schema, where)
+    parameters = context.rewrite(tool.input_schema, dialect.schema, where)
     strict = tool.strict and dialect.strict and schema.is_strict(parameters, where)
     return FunctionDefinition(
         name=context.names.of(tool.name),
@@ -198,7 +203,7 @@ def _known_function(tool: Tool, known: Known, context: Context) -> FunctionDefin
     return FunctionDefinition(
         name=context.names.of(tool.name),
         description=tool.description or known.description,
-        parameters=schema.parameters(parameters, context.dialect.schema, f"tools.{tool.name}"),
+        parameters=context.rewrite(parameters, context.dialect.schema, f"tools.{tool.name}"),
     )
 
 

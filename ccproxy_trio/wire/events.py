@@ -265,12 +265,15 @@ _HEADS: dict[type[Event], bytes] = {
 
 def encode_frame(event: Event) -> bytes:
     """`event` as one frame of the stream: name, one line of JSON, empty line."""
-    return b"%b%b\n\n" % (_HEADS[type(event)], _encoder.encode(event))
+    return encode_frames((event,))
 
 
 def encode_frames(events: Iterable[Event]) -> bytes:
     """The frames of `events` joined: sending costs per send, not per byte."""
-    return b"".join([encode_frame(event) for event in events])
+    pieces: list[bytes] = []
+    for event in events:
+        pieces += (_HEADS[type(event)], _encoder.encode(event), b"\n\n")
+    return b"".join(pieces)
 
 
 def encode_message(message: Message) -> bytes:

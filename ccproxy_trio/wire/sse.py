@@ -14,6 +14,7 @@ from msgspec import Struct
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
 _BOM = b"\xef\xbb\xbf"
+_LINE_ENDS = (b"\n", b"\r")
 
 
 class SseEvent(Struct, frozen=True):
@@ -55,18 +56,21 @@ class Decoder:
         Raises:
             UpstreamFault: PROTOCOL, past one of the caps.
         """
-        self._raise_fault()
+        if self._fault is not None:
+            raise self._fault
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
             self._after_cr = False
         if not data:
             return []
-        self._after_cr = data.endswith(b"\r")
+        last = data[-1:]
+        self._after_cr = last == b"\r"
         lines = data.splitlines()
-        rest = b"" if data.endswith((b"\n", b"\r")) else lines.pop()
+        rest = b"" if last in _LINE_ENDS else lines.pop()
         out: list[SseEvent] = []
         self._walk(lines, out)
-        self._keep(rest)
+        if rest:
+            self._keep(rest)
         if self._fault is not None and not out:
             raise self._fault
         return out
@@ -134,7 +138,7 @@ class Decoder:
         self._bare = False
 
     def _keep(self, rest: bytes) -> None:
-        if not rest or self._fault is not None:
+        if self._fault is not None:
             return
         self._pieces.append(rest)
         self._pieces_bytes += len(rest)

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -67,6 +68,8 @@ def test_second_result_of_a_call_becomes_text() -> None:
 
 def test_neighbouring_assistant_texts_are_merged() -> None:
     assert said(user("a"), assistant("b"), assistant("c"))[1:] == [{"role": "assistant", "content": "b\n\nc"}]
+    several = said(user("a"), *(assistant(word) for word in "bcd"), assistant("e", call("t")), assistant("f"))
+    assert [message["content"] for message in several] == ["a", "b\n\nc\n\nd", "e", INTERRUPTED, "f"]
 
 
 def test_assistant_text_before_a_calling_assistant_stays_its_own_message() -> None:
@@ -203,6 +206,29 @@ def test_ten_thousand_messages_take_time_in_proportion() -> None:
     ]
     turns += [instruct("s", clear_at="next_user_message") for _ in range(2500)]
     assert len(said(*turns)) == 7501
+
+
+def test_order_of_results_and_neighbours_cost_time_in_proportion() -> None:
+    ids = [f"t{n}" for n in range(12_000)]
+    parallel = request(user("a"), assistant(*map(call, ids)), user(*map(result, reversed(ids))))
+    neighbours = request(user("a"), *[assistant("x" * 100)] * 40_000)
+    began = time.process_time()  # each took several seconds when it was quadratic
+    assert len(translated(parallel).chat.messages) == 12_002
+    assert len(translated(neighbours).chat.messages) == 2
+    assert time.process_time() - began < 2
+
+
+def test_calls_of_one_id_are_answered_in_their_order_and_given_up_in_it() -> None:
+    messages = said(
+        user("a"),
+        assistant(call("t"), call("s"), call("t"), call("u")),
+        user(result("t", "first"), result("u", "last")),
+        user("b"),
+    )
+    asked = [each["id"] for each in messages[1]["tool_calls"]]
+    told = {each["tool_call_id"]: each["content"] for each in messages if each["role"] == "tool"}
+    assert [told[each] for each in asked] == ["first", INTERRUPTED, INTERRUPTED, "last"]
+    assert list(told) == [asked[0], asked[3], asked[1], asked[2]]
 
 
 # What any client may send, in any order: every block type that a turn can hold, ids that repeat or are unfit.

@@ -1,4 +1,8 @@
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Raw
 
 from ccproxy_trio.translate.raw import compact, members, plain
@@ -26,8 +30,28 @@ def test_compact_json_keeps_the_spelling_of_numbers_and_the_order_of_keys() -> N
         (r'"\ud83d\ude00!"', '"😀!"'),
         (r'"\\u00e9"', r'"\\u00e9"'),
         (r'"\\\u00e9"', r'"\\é"'),
+        (r'"\\\\u00e9\n\u00e9\u00E8\t\u65e5"', r'"\\\\u00e9\néè\t日"'),
+        (r'"\\u\u00e9\\\u0041\ud83d\ude00\u00e9"', r'"\\ué\\\u0041😀é"'),
         (r'"\u0041\u0022\u000a\n"', r'"\u0041\u0022\u000a\n"'),
     ],
 )
 def test_escaped_characters_become_themselves_and_other_escapes_stay(given: str, made: str) -> None:
     assert compact(Raw(given.encode()), "here") == made
+
+
+tokens = st.sampled_from(
+    [
+        *(r"\\", r"\n", r"\"", r"\/", r"\u0041", r"\u001f"),
+        *(r"\u00e9", r"\u00E9", r"\u65e5", r"\ud83d\ude00"),
+        *("u00e9", "ud83d", "é", "0", " ", "\u2028"),
+    ]
+)
+
+
+@given(st.lists(tokens))
+def test_compacting_changes_the_spelling_and_nothing_else(spelled: list[str]) -> None:
+    given_text = f'"{"".join(spelled)}"'
+    made = compact(Raw(given_text.encode()), "here")
+    assert json.loads(made) == json.loads(given_text)
+    beyond = [token for token in spelled if token.startswith((r"\u00e", r"\u00E", r"\ud", r"\u65"))]
+    assert len(made) == len(given_text) - sum(len(token) - 1 for token in beyond)
