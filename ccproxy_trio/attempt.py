@@ -6,7 +6,7 @@ every second would never time out; here only content counts.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import trio
 from msgspec import Struct, field
@@ -60,6 +60,32 @@ class Unit(Struct, frozen=True, kw_only=True):
     schemas: SchemaMemory = field(default_factory=SchemaMemory)
 
 
+class Kept:
+    """A client's request, for as long as somebody may have to be asked it.
+
+    It takes several times its size, and an answer may take minutes. So it is held in this one place, and let
+    go of with the first content that the client is shown: after that nobody else is asked.
+    """
+
+    def __init__(self, request: MessagesRequest) -> None:
+        self._request: MessagesRequest | None = request
+
+    @property
+    def request(self) -> MessagesRequest:
+        """The request.
+
+        Raises:
+            LookupError: it was let go of; a bug.
+        """
+        if self._request is None:
+            raise LookupError("a request that has been answered is not kept")
+        return self._request
+
+    def let_go(self) -> None:
+        """Nobody will be asked any more."""
+        self._request = None
+
+
 class Bound(Struct, frozen=True):
     """An instant (Trio's clock) that bounds an attempt as a whole, and what passing it means."""
 
@@ -70,7 +96,7 @@ class Bound(Struct, frozen=True):
 class Try(Struct, frozen=True, kw_only=True):
     """What one attempt needs to know. `until_content` bounds it to its first content, then `whole` does."""
 
-    request: MessagesRequest
+    kept: Kept
     pdf_texts: Mapping[str, PdfText]
     unit: Unit
     candidate: Candidate
@@ -78,6 +104,9 @@ class Try(Struct, frozen=True, kw_only=True):
     until_content: Bound
     whole: Bound
     mint: Callable[[], str]
+
+
+Opening = AbstractAsyncContextManager[Answer]
 
 
 class Deadline:
@@ -138,6 +167,7 @@ class AttemptRun:
         self._audience = audience
         self._dialect = with_lessons(what.unit.dialects[what.candidate.model], lease.learned)
         self._tried = [self._dialect]
+        self._question: Translated | None = None  # until the client has been shown some of the answer
         self._unproven: tuple[Lesson, ...] = ()  # what the request at hand was changed by
         self.first_content_at: float | None = None
         self.empty_answer: Sequence[Part] | None = None
@@ -152,22 +182,23 @@ class AttemptRun:
             UpstreamFault: the attempt failed; see `health.verdict` for what follows.
             RequestRefused: the request cannot be put in this dialect at all.
         """
-        translated = self._translated()
         while True:
             try:
-                await self._ask(translated)
+                await self._ask(*self._prepared())
             except UpstreamFault as fault:
                 self._learn(established(self._unproven, fault))
-                repaired = None if self._audience.shown else self._repaired(translated.chat, fault)
-                if repaired is None:
+                question, self._question = self._question, None
+                if self._audience.shown or question is None:
                     raise
-                translated = repaired
+                self._question = self._repaired(question.chat, fault)
+                if self._question is None:
+                    raise
             else:
                 return self._learn(self._unproven)
 
     def _translated(self) -> Translated:
         try:
-            translated = translate(self._what.request, self._target())
+            translated = translate(self._what.kept.request, self._target())
         except Untranslatable as refused:
             raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, str(refused)) from None
         self.notes = translated.notes
@@ -201,20 +232,25 @@ class AttemptRun:
             self._lease.learn(lesson)
         self._unproven = tuple(lesson for lesson in self._unproven if lesson not in lessons)
 
-    async def _ask(self, translated: Translated) -> None:
+    def _prepared(self) -> tuple[Opening, Reader]:
+        """The question as it goes out, and who understands the answer to it."""
+        question = self._question = self._question or self._translated()
         reader = Reader(
             target=self._target(),
-            names=translated.names,
-            show_thinking=translated.show_thinking,
-            stop_sequences=translated.stop_sequences,
+            names=question.names,
+            show_thinking=question.show_thinking,
+            stop_sequences=question.stop_sequences,
             mint=self._what.mint,
         )
-        unit, watch = self._what.unit, Deadline(self._what.until_content)
-        watch.expect(FaultKind.HEADERS_TIMEOUT, unit.settings.content_within)
+        model = self._what.candidate.model
+        return self._what.unit.upstream.open(
+            encode(question.chat), model=model, dialect=self._dialect
+        ), reader
+
+    async def _ask(self, opening: Opening, reader: Reader) -> None:
+        watch = Deadline(self._what.until_content)
+        watch.expect(FaultKind.HEADERS_TIMEOUT, self._what.unit.settings.content_within)
         with watch.scope:
-            opening = unit.upstream.open(
-                encode(translated.chat), model=self._what.candidate.model, dialect=self._dialect
-            )
             async with opening as answer:
                 watch.rename(FaultKind.CONTENT_TIMEOUT)
                 await self._listen(answer, reader, watch)
@@ -283,6 +319,9 @@ class AttemptRun:
             self._learn(self._unproven)
             watch.bound_by(self._what.whole)
         self._audience.hear(parts)
+        if self._audience.shown:
+            self._what.kept.let_go()
+            self._question = None
         if self._audience.is_behind:
             watch.suspend()
             await self._audience.catch_up()

@@ -17,13 +17,14 @@ from msgspec import Struct
 from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
 from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
-from ccproxy_trio.attempt import AttemptRun, Bound, Try, Unit
+from ccproxy_trio.attempt import AttemptRun, Bound, Kept, Try, Unit
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
 from ccproxy_trio.counting.sizes import Counting, Sizing
 from ccproxy_trio.documents.texts import Enclosed, Texts
 from ccproxy_trio.health.verdict import Next, Ruling, judge
 from ccproxy_trio.journal import Tally
+from ccproxy_trio.routing.patience import before_it_gives_up
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
 from ccproxy_trio.routing.telling import Told, kind_of, quoted
 from ccproxy_trio.routing.tiers import Candidate, candidates, tier_of
@@ -37,8 +38,6 @@ from ccproxy_trio.upstream.search import Search
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Message
 from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
-
-CLIENT_MARGIN = 5.0  # seconds before the client's own time-out, so that it hears from us and not its timer
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -62,12 +61,17 @@ class Ask(Struct, frozen=True, kw_only=True):
     heartbeats in a thinking block (it asked for thinking, or it is Claude Code).
     """
 
-    request: MessagesRequest
+    kept: Kept
     request_id: str
     size: Sizing
     session: str | None
     client_timeout: float | None
     patient: bool
+
+    @property
+    def request(self) -> MessagesRequest:
+        """What is asked. Not to be had any more once content was shown."""
+        return self.kept.request
 
 
 class NothingLeft(Exception):
@@ -178,8 +182,12 @@ class Exchange:
         self._services = services
         self._audience = audience
         self._tier: Tier = tier_of(ask.request.model, services.settings.default_tier)
-        self._content_deadline = trio.current_time() + _content_within(ask, services)
-        self._enclosed = Enclosed(ask.request, services.documents, until=self._content_deadline)
+        # A streaming client's own time-out ends with our head, which is sent early; the other kind of client
+        # gives up at its time-out whatever we do.
+        gives_up_after = None if ask.request.stream else ask.client_timeout
+        within = before_it_gives_up(services.content_within, gives_up_after)
+        self._content_deadline = trio.current_time() + within
+        self._enclosed = Enclosed(lambda: ask.request, services.documents, until=self._content_deadline)
         facts = Facts(
             request_id=ask.request_id,
             session=ask.session,
@@ -326,7 +334,7 @@ class Exchange:
         request = Bound(self._content_deadline, FaultKind.TOTAL_TIMEOUT)
         sooner = min(request, provider, key=lambda bound: bound.at)
         return Try(
-            request=self._ask.request,
+            kept=self._ask.kept,
             pdf_texts=texts,
             unit=unit,
             candidate=step.candidate,
@@ -371,17 +379,6 @@ def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
         return "The answer broke off: a fault of this proxy, which its log tells more of."
     said = quoted(fault.kind, fault.message, fault.status)
     return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
-
-
-def _content_within(ask: Ask, services: Services) -> float:
-    """Seconds until the first content must be there, or for a client that waits for all of it, the last.
-
-    A streaming client's own time-out ends with our head, which is sent early; the other kind of client
-    gives up at its time-out whatever we do.
-    """
-    if ask.client_timeout is None or ask.request.stream:
-        return services.content_within
-    return min(services.content_within, max(1.0, ask.client_timeout - CLIENT_MARGIN))
 
 
 def _conversation(ask: Ask) -> str | None:

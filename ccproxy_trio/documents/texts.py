@@ -132,7 +132,7 @@ class PdfTexts:
 class Enclosed:
     """The PDFs of one request. `until` is the instant on Trio's clock at which the request's time is up."""
 
-    def __init__(self, request: MessagesRequest, documents: Texts, *, until: float) -> None:
+    def __init__(self, request: Callable[[], MessagesRequest], documents: Texts, *, until: float) -> None:
         self._request = request
         self._documents = documents
         self._until = until
@@ -150,7 +150,7 @@ class Enclosed:
         return self._texts
 
     async def _told(self) -> Mapping[str, PdfText]:
-        wanted = pdfs(self._request)
+        wanted = pdfs(self._request())
         until = min(trio.current_time() + ALL_PDFS_WITHIN, self._until)
         return await self._documents.of(wanted, until=until) if wanted else NO_TEXTS
 

@@ -9,6 +9,7 @@ import msgspec
 import trio
 from quart import Response, g, request
 
+from ccproxy_trio.attempt import Kept
 from ccproxy_trio.audience import Opened
 from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge import health as shown
@@ -64,17 +65,15 @@ class Desk:
             return await self._search(asked, question)
         if not asked.stream:
             with self._admitted():
-                ask = await self._ask(asked, len(body))
+                ask = await self._ask(Kept(asked), len(body))
                 return _json(encode_message(await answer(ask, self._services)))
-        play = partial(self._play, asked, len(body))
+        play = partial(self._play, Kept(asked), len(body))
         house_request = cast("HouseRequest", request)
         return self._frames(await house_request.nursery.start(partial(self._stream, play, g.request_id)))
 
-    async def _play(
-        self, asked: MessagesRequest, body_bytes: int, *, started: Callable[[Opened], None]
-    ) -> None:
+    async def _play(self, kept: Kept, body_bytes: int, *, started: Callable[[Opened], None]) -> None:
         """Size the request up and serve it to a client that reads along."""
-        await stream(await self._ask(asked, body_bytes), self._services, started=started)
+        await stream(await self._ask(kept, body_bytes), self._services, started=started)
 
     def _frames(self, opened: Opened) -> Response:
         """A stream that has begun."""
@@ -161,10 +160,10 @@ class Desk:
             return _json(b'{"status":"ready"}')
         return _json(b'{"status":"no usable provider"}', status=503)
 
-    async def _ask(self, asked: MessagesRequest, body_bytes: int) -> Ask:
-        headers = g.caller.headers
+    async def _ask(self, kept: Kept, body_bytes: int) -> Ask:
+        headers, asked = g.caller.headers, kept.request
         return Ask(
-            request=asked,
+            kept=kept,
             request_id=g.request_id,
             size=await self._services.counting.size(
                 asked, self._tier(asked), body_bytes=body_bytes, betas=_betas()
