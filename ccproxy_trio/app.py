@@ -114,7 +114,9 @@ async def running(settings: Settings, *, journal: Tally, world: World) -> AsyncI
         }
         search = None
         if (wanted := settings.web_search) is not None:
-            backend = SearXng(wanted, tls=tls, connections=settings.max_exchanges)
+            backend = SearXng(
+                wanted, tls=tls, connections=settings.max_exchanges, transport=settings.transport
+            )
             search = await connections.enter_async_context(backend)
         vocabularies = await load(vocabularies_needed(_seats(units, settings)))
         house = inhabited(
@@ -272,8 +274,15 @@ async def _unit(
     provider: ProviderSettings, settings: Settings, *, tls: ssl.SSLContext, world: World
 ) -> AsyncIterator[Unit]:
     """All there is of one provider but its actor's task; its connections are open as long as this is."""
-    upstream = Upstream(provider, tls=tls, connections=settings.max_exchanges, wall=world.wall)
-    async with upstream:
+    upstream = Upstream(
+        provider,
+        tls=tls,
+        connections=settings.max_exchanges,
+        wall=world.wall,
+        transport=settings.transport_of(provider),
+    )
+    async with upstream, trio.open_nursery() as nursery:
+        nursery.start_soon(upstream.tidy)
         yield Unit(
             settings=provider,
             actor=providing.Provider(provider.name),
@@ -281,3 +290,4 @@ async def _unit(
             scrub=scrubber(secrets_of_provider(provider), [provider.name]),
             dialects={model: resolve_dialect(provider, model) for model in provider.all_models()},
         )
+        nursery.cancel_scope.cancel()

@@ -1,7 +1,7 @@
 """One try at one candidate: translate, send, read, show. Raises `UpstreamFault` when it does not work out.
 
-The deadlines are ours. httpx's read timeout is reset by every byte, so a header that drips or a comment
-every second would never time out; here only content counts.
+The deadlines are ours. A timeout of reads is reset by every byte, so a header that drips or a comment every
+second would never end it; here only content counts.
 """
 
 import math
@@ -299,8 +299,14 @@ class AttemptRun:
         for start in range(0, len(events), EVENTS_A_BURST):
             parts: list[Part] = []
             before = reader.progress
-            for event in events[start : start + EVENTS_A_BURST]:
-                parts += _read(reader, event)
+            try:
+                for event in events[start : start + EVENTS_A_BURST]:
+                    parts += _read(reader, event)
+            except UpstreamFault:
+                # What came before the trouble is said, however the network cut the bytes: else the same
+                # answer would fall over or break off by chance.
+                await self._hear(parts, watch)
+                raise
             await self._hear(parts, watch)
             if parts or reader.progress > before:
                 # It may think unseen, or write a call that waits for its turn. That is no silence.

@@ -51,7 +51,8 @@ def check(config: Path | None, probe: bool, shows_switches: bool) -> None:
     loaded = load(config)
     settings = loaded.settings
     results = trio.run(probe_all, settings) if probe else {}
-    telling = (dialects, windows, switches) if shows_switches else (dialects, windows)
+    telling: list[Telling] = [dialects, windows, partial(transport, settings)]
+    telling += [switches] if shows_switches else []
     findings = {each.name: finding(each, results.get(each.name), telling) for each in settings.enabled()}
     banner(settings, stream=sys.stdout, environ=environment(), findings=findings)
     say(provenance(loaded), stream=sys.stdout, environ=environment())
@@ -95,6 +96,13 @@ def windows(provider: ProviderSettings) -> Iterator[str]:
     return _by_model({model: _window(provider, model) for model in provider.all_models()})
 
 
+def transport(settings: Settings, provider: ProviderSettings) -> Iterator[str]:
+    """What carries the requests, where it is not the proxy's own."""
+    name = settings.transport_of(provider)
+    if name != "trio":
+        yield f"transport: {name}"
+
+
 def switches(provider: ProviderSettings) -> Iterator[str]:
     """The switches that make a model's dialect: one line where all models agree."""
     return _by_model({model: _switches(provider, model) for model in provider.all_models()})
@@ -132,14 +140,21 @@ async def probe_all(settings: Settings) -> Mapping[str, ProbeResult]:
     tls = ssl.create_default_context()
     async with trio.open_nursery() as nursery:
         for provider in settings.enabled():
-            nursery.start_soon(partial(_probe, provider, tls, results=results))
+            upstream = Upstream(
+                provider,
+                tls=tls,
+                connections=1,
+                wall=time.time,
+                transport=settings.transport_of(provider),
+            )
+            nursery.start_soon(partial(_probe, provider, upstream, results=results))
     return results
 
 
-async def _probe(provider: ProviderSettings, tls: ssl.SSLContext, *, results: dict[str, ProbeResult]) -> None:
+async def _probe(provider: ProviderSettings, upstream: Upstream, *, results: dict[str, ProbeResult]) -> None:
     late = ProbeResult(verdict=ProbeVerdict.FAIL, detail="no answer in time", seconds=PROBE_WITHIN)
     results[provider.name] = late
-    async with Upstream(provider, tls=tls, connections=1, wall=time.time) as upstream:
+    async with upstream:
         with trio.move_on_after(PROBE_WITHIN):
             results[provider.name] = await upstream.probe()
 

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 Tier = Literal["big", "middle", "small"]
 TIERS: tuple[Tier, ...] = ("big", "middle", "small")
 Strategy = Literal["priority", "round_robin", "random"]
+TransportName = Literal["trio", "httpx", "httpx-http2"]  # what carries requests to providers
 ProfileName = Literal[
     "auto",
     "openai",
@@ -195,6 +196,7 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     )
     probe: Literal["models", "completion", "off"] = "models"
     health_check_interval: SecondsOrOff | None = None  # None: the file's
+    transport: TransportName | None = None  # None: the file's
 
     @property
     def content_within(self) -> float:
@@ -283,8 +285,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     # A number: the window that Claude Code was told by CLAUDE_CODE_AUTO_COMPACT_WINDOW.
     scale_usage_to_window: bool | Positive = False
     web_search: WebSearch | None = None  # None: web searches are told to be unavailable
+    transport: TransportName = "trio"
     schema_: str | UnsetType = msgspec.field(default=UNSET, name="$schema")  # for editors; ignored
 
     def enabled(self) -> tuple[ProviderSettings, ...]:
         """The providers that take part."""
         return tuple(provider for provider in self.providers if provider.enabled)
+
+    def transport_of(self, provider: ProviderSettings) -> TransportName:
+        """What carries requests to this provider."""
+        return provider.transport or self.transport

@@ -42,6 +42,8 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "scale_usage_to_window": "Tell Claude Code token counts scaled to the window it believes in, so that "
         "it compacts in time; a number is the window it was told by CLAUDE_CODE_AUTO_COMPACT_WINDOW.",
         "web_search": "Who answers Claude Code's web searches; null: they are told to be unavailable.",
+        "transport": "What carries requests to providers: trio is our own, httpx and httpx-http2 (HTTP/2, "
+        "where the provider speaks it) are httpx's.",
         "$schema": "The address of this schema, for editors.",
     },
     "ProviderSettings": {
@@ -64,6 +66,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "total_timeout": "Seconds a whole answer may take; null: as long as content flows.",
         "probe": "How health is checked: by listing models, by a tiny completion, or not.",
         "health_check_interval": "Seconds between health checks of this provider; null: the file's.",
+        "transport": "What carries requests to this provider; null: the file's.",
     },
     "Models": {
         "big": "For opus, and for names of no known tier. Tried in order.",

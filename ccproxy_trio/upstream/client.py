@@ -13,28 +13,29 @@ import httpx
 import trio
 
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
-from ccproxy_trio.settings.model import TIERS, ProviderSettings
+from ccproxy_trio.settings.model import TIERS, ProviderSettings, TransportName
 from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.probe import probe_request
 from ccproxy_trio.translate.waits import asked_wait
-from ccproxy_trio.upstream.bodies import COMPRESSED, abandon, is_compressed
-from ccproxy_trio.upstream.endpoints import endpoints
+from ccproxy_trio.upstream.asking import Asking
+from ccproxy_trio.upstream.bodies import COMPRESSED, is_compressed
+from ccproxy_trio.upstream.transport.body import Body, body_of
+from ccproxy_trio.upstream.transport.choice import open_transport, tidying
+from ccproxy_trio.upstream.transport.stock import CLOSE_WITHIN, StaleConnection, was_lost
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from ccproxy_trio.wire.openai import encode
 
 ERROR_BODY_BYTES = 64 * 1024
 ANSWER_BODY_BYTES = 64 * 2**20
 ERROR_BODY_WITHIN = 5.0  # seconds; a provider that drips its error page is not worth more
-KEEP_ALIVE_EXPIRY = 30.0  # seconds
-CLOSE_WITHIN = 1.0  # seconds; what closes connections is shielded, and must not take long
 
 
 class Answer:
     """A 200 whose head has arrived. Owned by `Upstream.open`'s `async with`."""
 
-    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
+    def __init__(self, response: httpx.Response, body: Body) -> None:
+        self._body = body
         self._taken = 0
         content_type: str = response.headers.get("content-type", "")
         self.is_event_stream = content_type.lower().startswith("text/event-stream")
@@ -46,9 +47,9 @@ class Answer:
             UpstreamFault: reset, bad framing, or more than `ANSWER_BODY_BYTES`.
         """
         try:
-            data = await anext(self._chunks, b"")
+            data = await self._body.receive()
         except httpx.HTTPError as error:
-            raise transport_fault(error, reused=False) from None
+            raise transport_fault(error) from None
         self._taken += len(data)
         if self._taken > ANSWER_BODY_BYTES:
             raise UpstreamFault(FaultKind.PROTOCOL, "the answer is larger than any answer should be")
@@ -69,88 +70,65 @@ class Upstream:
     """
 
     def __init__(
-        self, provider: ProviderSettings, *, tls: ssl.SSLContext, connections: int, wall: Callable[[], float]
+        self,
+        provider: ProviderSettings,
+        *,
+        tls: ssl.SSLContext,
+        connections: int,
+        wall: Callable[[], float],
+        transport: TransportName = "trio",
     ) -> None:
         self._provider = provider
-        self._endpoints = endpoints(provider)
+        self._asking = Asking(provider)
         self._wall = wall
-        self._client = httpx.AsyncClient(
-            # Our own Trio deadlines bound everything but the connect: a byte now and then, or a comment,
-            # resets httpx's read timeout for ever.
-            timeout=httpx.Timeout(None, connect=provider.connect_timeout, pool=5.0),
-            limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections,
-                keepalive_expiry=KEEP_ALIVE_EXPIRY,
-            ),
-            verify=tls,
-            follow_redirects=False,  # a redirect would carry the key to another host
-            trust_env=False,  # HTTPS_PROXY or .netrc must not see it either
-        )
+        self._transport = open_transport(transport, tls=tls, connections=connections)
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         with trio.move_on_after(CLOSE_WITHIN, shield=True):
-            await self._client.aclose()
+            await self._transport.aclose()
+
+    async def tidy(self) -> None:
+        """Close connections that nobody has used for long, for ever. Without it, the next request does it."""
+        await tidying(self._transport)
 
     @asynccontextmanager
     async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[Answer]:
         """Send one chat completion; yields once a 200's head has arrived.
 
-        Nothing is retried and no time is bounded here, but connecting. Cancelling closes the connection.
+        Nothing is retried but what a dead kept-alive connection swallowed, and no time is bounded here but
+        that to connect. Cancelling closes the connection.
 
         Raises:
             UpstreamFault: no usable answer: refused, reset, TLS, or any status but 200.
         """
-        request = self._request(body, model=model, streaming=dialect.streaming)
-        trace = _ConnectionTrace()
-        request.extensions["trace"] = trace.note
-        response = await self._send(request, trace)
+        request = self._completion(body, model=model, streaming=dialect.streaming)
         try:
-            chunks = response.aiter_raw()
-            try:
-                await self._insist_on_200(response, chunks, profile=dialect.profile)
-                yield Answer(response, chunks)
-            finally:
-                with trio.move_on_after(CLOSE_WITHIN, shield=True):
-                    await abandon(chunks)
-        finally:
-            with trio.move_on_after(CLOSE_WITHIN, shield=True):
-                await response.aclose()
+            response = await self._transport.handle_async_request(request)
+        except (httpx.HTTPError, UnicodeError, OSError) as error:
+            raise transport_fault(error) from None
+        del body, request  # it has been sent, and the answer may take minutes
+        async with body_of(response) as answered:
+            await self._insist_on_200(response, answered, profile=dialect.profile)
+            yield Answer(response, answered)
 
-    def _request(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
-        accept = b"text/event-stream" if streaming else b"application/json"
+    def _completion(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
         try:
-            request = self._client.build_request(
-                "POST",
-                self._endpoints.completions_for(model),
-                content=body,
-                headers=self._endpoints.headers_for(accept),
-            )
+            return self._asking.completion(body, model=model, streaming=streaming)
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
-        request.stream = _Body(body)
-        return request
 
-    async def _send(self, request: httpx.Request, trace: "_ConnectionTrace") -> httpx.Response:
-        try:
-            return await self._client.send(request, stream=True)
-        except (httpx.HTTPError, UnicodeError, OSError) as error:
-            raise transport_fault(error, reused=not trace.connected) from None
-
-    async def _insist_on_200(
-        self, response: httpx.Response, chunks: AsyncIterator[bytes], *, profile: str
-    ) -> None:
-        headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+    async def _insist_on_200(self, response: httpx.Response, body: Body, *, profile: str) -> None:
         if response.status_code == 200:
-            if is_compressed(headers):
+            if is_compressed(response.headers):
                 raise UpstreamFault(FaultKind.PROTOCOL, COMPRESSED)
             return
-        body = await _error_body(chunks)
-        raise classify(response.status_code, headers, body, profile=profile, wall_now=self._wall())
+        headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        text = await _error_text(body)
+        raise classify(response.status_code, headers, text, profile=profile, wall_now=self._wall())
 
     async def probe(self) -> ProbeResult:
         """Ask the endpoint that costs nothing (`GET .../models`), or for one token if so configured.
@@ -159,13 +137,13 @@ class Upstream:
         """
         started_at = trio.current_time()
         try:
-            response = await self._client.send(self._probe_request(), stream=True)
+            response = await self._transport.handle_async_request(self._probe_request())
         except UpstreamFault as fault:
             return _probe_failed(fault, started_at)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
-            return _probe_failed(transport_fault(error, reused=False), started_at)
-        with trio.move_on_after(CLOSE_WITHIN, shield=True):
-            await response.aclose()
+            return _probe_failed(transport_fault(error), started_at)
+        async with body_of(response):
+            pass  # its connection is kept if there is no more to come
         verdict, kind = _probe_verdict(response.status_code)
         return ProbeResult(
             verdict=verdict,
@@ -179,10 +157,8 @@ class Upstream:
         if self._provider.probe == "completion":
             model = _probe_model(self._provider)
             body = encode(probe_request(model, resolve(self._provider, model)))
-            return self._request(body, model=model, streaming=False)
-        return self._client.build_request(
-            "GET", self._endpoints.models, headers=self._endpoints.headers_for(b"application/json")
-        )
+            return self._completion(body, model=model, streaming=False)
+        return self._asking.models()
 
 
 def _probe_failed(fault: UpstreamFault, started_at: float) -> ProbeResult:
@@ -199,49 +175,13 @@ def _probe_model(provider: ProviderSettings) -> str:
     return next(model for tier in reversed(TIERS) for model in provider.models_of(tier))
 
 
-class _Body(httpx.AsyncByteStream):
-    """A request body in one piece. httpx's own is an async generator, left behind when a write fails."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Once(self._data)
-
-
-class _Once:
-    """An async iterator over one item."""
-
-    def __init__(self, item: bytes) -> None:
-        self._items = [item]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._items:
-            raise StopAsyncIteration
-        return self._items.pop()
-
-
-class _ConnectionTrace:
-    """Learns from httpcore's trace whether a request had to open a connection or used a kept-alive one."""
-
-    def __init__(self) -> None:
-        self.connected = False
-
-    async def note(self, event: str, _: Mapping[str, object]) -> None:
-        if event == "connection.connect_tcp.started":
-            self.connected = True
-
-
-async def _error_body(chunks: AsyncIterator[bytes]) -> bytes:
-    body = bytearray()
+async def _error_text(body: Body) -> bytes:
+    text = bytearray()
     # The status is known already: a body that is cut short or drips only makes the text shorter.
     with trio.move_on_after(ERROR_BODY_WITHIN), suppress(httpx.HTTPError):
-        while len(body) < ERROR_BODY_BYTES and (data := await anext(chunks, b"")):
-            body += data
-    return bytes(body[:ERROR_BODY_BYTES])
+        while len(text) < ERROR_BODY_BYTES and (data := await body.receive()):
+            text += data
+    return bytes(text[:ERROR_BODY_BYTES])
 
 
 def _probe_verdict(status: int) -> tuple[ProbeVerdict, FaultKind | None]:
@@ -263,11 +203,11 @@ def _probe_verdict(status: int) -> tuple[ProbeVerdict, FaultKind | None]:
             return ProbeVerdict.UNSUPPORTED, None
 
 
-def transport_fault(error: Exception, *, reused: bool) -> UpstreamFault:
-    """What a transport error means. `reused`: the connection had served a request before.
+def transport_fault(error: Exception) -> UpstreamFault:
+    """What a transport error means.
 
     A kept-alive connection that dies before the response head says nothing about the provider: it may have
-    closed it as the request was under way.
+    closed it as the request was under way. Our own transport asks again then, and never tells.
     """
     match error:
         case httpx.ConnectTimeout():
@@ -280,17 +220,12 @@ def transport_fault(error: Exception, *, reused: bool) -> UpstreamFault:
             return UpstreamFault(FaultKind.POOL, "all connections are in use")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | UnicodeError():
             return UpstreamFault(FaultKind.CONFIG, "its key, headers or base_url cannot be sent over HTTP")
-        case httpx.RemoteProtocolError() if not _is_disconnect(error):
+        case httpx.RemoteProtocolError() if not was_lost(error):
             return UpstreamFault(FaultKind.PROTOCOL, "it does not answer in HTTP")
-        case _ if reused:
+        case StaleConnection():
             return UpstreamFault(FaultKind.STALE, "the connection had been closed")
         case _:
             return UpstreamFault(FaultKind.RESET, "the connection was lost")
-
-
-def _is_disconnect(error: httpx.RemoteProtocolError) -> bool:
-    # One class serves "the peer hung up" and "the peer talks nonsense"; only the text tells them apart.
-    return "disconnected" in str(error) or "peer closed" in str(error)
 
 
 def _is_tls(error: BaseException) -> bool:

@@ -4,8 +4,6 @@ Every foreign error becomes a `SearchFault` here, without a word of the question
 """
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self
 
 import httpx
@@ -13,20 +11,26 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from ccproxy_trio.settings.model import WebSearch
-from ccproxy_trio.upstream.bodies import COMPRESSED, abandon, is_compressed
-from ccproxy_trio.upstream.client import CLOSE_WITHIN, transport_fault
+from ccproxy_trio.settings.model import TransportName, WebSearch
+from ccproxy_trio.upstream.asking import OnePiece
+from ccproxy_trio.upstream.bodies import COMPRESSED, is_compressed
+from ccproxy_trio.upstream.client import transport_fault
+from ccproxy_trio.upstream.transport.body import Body, body_of
+from ccproxy_trio.upstream.transport.choice import open_transport
+from ccproxy_trio.upstream.transport.stock import CLOSE_WITHIN
 from ccproxy_trio.version import __version__
 from ccproxy_trio.wire.search import Hit, SearchFault, SearchQuestion
 
 ANSWER_BYTES = 2 * 2**20  # a page of results is about 20 kB
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # all that decoding may raise
 _NO_PAGE = "its answer is not a page of results in JSON"
-_HEADERS = {
-    "accept": "application/json",
-    "accept-encoding": "identity",  # nothing is to be inflated here
-    "user-agent": f"ccproxy-trio/{__version__}",
-}
+_FIELDS = (
+    (b"accept", b"application/json"),
+    (b"accept-encoding", b"identity"),  # nothing is to be inflated here
+    (b"user-agent", b"ccproxy-trio/" + __version__.encode()),
+    # Searches are rare. A connection kept for the next one would mostly be found closed.
+    (b"connection", b"close"),
+)
 
 
 class Search(Protocol):
@@ -65,25 +69,26 @@ class SearXng:
     Source: SearXNG's search API reference; `json` must be among its `search.formats`.
     """
 
-    def __init__(self, settings: WebSearch, *, tls: ssl.SSLContext, connections: int) -> None:
+    def __init__(
+        self,
+        settings: WebSearch,
+        *,
+        tls: ssl.SSLContext,
+        connections: int,
+        transport: TransportName = "trio",
+    ) -> None:
         self._url = f"{settings.searxng}/search"
         self._options = _options(settings)
-        self._client = httpx.AsyncClient(
-            timeout=None,  # noqa: S113 - the caller's deadline bounds all of it
-            # Searches are rare. A connection kept for the next one would mostly be found closed.
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=0),
-            verify=tls,
-            follow_redirects=False,
-            trust_env=False,  # what is searched for is nobody's business
-        )
+        # No timeout: the caller's deadline bounds all of it.
+        self._transport = open_transport(transport, tls=tls, connections=connections)
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         with trio.move_on_after(CLOSE_WITHIN, shield=True):
-            await self._client.aclose()
+            await self._transport.aclose()
 
     async def search(self, question: SearchQuestion) -> tuple[Hit, ...]:
         """Ask for one page of results.
@@ -92,23 +97,17 @@ class SearXng:
             SearchFault: see `Search`.
         """
         try:
-            async with self._asked(_query(question)) as response:
-                body = await _body(response)
+            response = await self._transport.handle_async_request(self._request(_query(question)))
+            async with body_of(response) as body:
+                found = await _page(response, body)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
-            raise SearchFault("unavailable", transport_fault(_known(error), reused=False).message) from None
-        return _hits(body)
+            raise SearchFault("unavailable", transport_fault(_known(error)).message) from None
+        return _hits(found)
 
-    @asynccontextmanager
-    async def _asked(self, query: str) -> AsyncIterator[httpx.Response]:
-        request = self._client.build_request(
-            "GET", self._url, params={"q": query, "format": "json", **self._options}, headers=_HEADERS
-        )
-        response = await self._client.send(request, stream=True)
-        try:
-            yield response
-        finally:
-            with trio.move_on_after(CLOSE_WITHIN, shield=True):
-                await response.aclose()
+    def _request(self, query: str) -> httpx.Request:
+        url = httpx.URL(self._url, params={"q": query, "format": "json", **self._options})
+        fields = [(b"host", url.netloc), *_FIELDS]
+        return httpx.Request("GET", url, headers=fields, stream=OnePiece(b""))
 
 
 def _options(settings: WebSearch) -> dict[str, str]:
@@ -130,7 +129,7 @@ def _known(error: Exception) -> Exception:
     return httpx.UnsupportedProtocol("") if isinstance(error, httpx.InvalidURL) else error
 
 
-async def _body(response: httpx.Response) -> bytes:
+async def _page(response: httpx.Response, body: Body) -> bytes:
     match response.status_code:
         case 200:
             pass
@@ -146,20 +145,12 @@ async def _body(response: httpx.Response) -> bytes:
             raise SearchFault("unavailable", f"HTTP {status}")
     if is_compressed(response.headers):
         raise SearchFault("unavailable", COMPRESSED)
-    return await _all_of(response.aiter_raw())
-
-
-async def _all_of(chunks: AsyncIterator[bytes]) -> bytes:
-    body = bytearray()
-    try:
-        while data := await anext(chunks, b""):
-            body += data
-            if len(body) > ANSWER_BYTES:
-                raise SearchFault("unavailable", "its answer is larger than any page of results")
-    finally:
-        with trio.move_on_after(CLOSE_WITHIN, shield=True):
-            await abandon(chunks)
-    return bytes(body)
+    page = bytearray()
+    while data := await body.receive():
+        page += data
+        if len(page) > ANSWER_BYTES:
+            raise SearchFault("unavailable", "its answer is larger than any page of results")
+    return bytes(page)
 
 
 def _hits(body: bytes) -> tuple[Hit, ...]:

@@ -135,3 +135,13 @@ async def test_probing_marks_each_provider_and_fails_if_one_fails(run):
     assert ill.exit_code == 1
     assert "✅ Status: healthy (HTTP 200, " in ill.stdout
     assert "❌ Status: it cannot be reached (connect, " in ill.stdout
+
+
+def test_a_transport_that_is_not_the_proxys_own_is_shown(run):
+    over_httpx = OPENAI | {"transport": "httpx-http2"}
+    shown = run(config={"providers": [MIXED, over_httpx], "transport": "httpx"}).stdout.splitlines()
+    assert [line.strip() for line in shown if "transport:" in line] == [
+        "transport: httpx-http2",
+        "transport: httpx",
+    ]
+    assert "transport:" not in run(config={"providers": [MIXED, OPENAI]}).stdout

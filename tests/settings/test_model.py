@@ -65,3 +65,11 @@ def test_the_guides_defaults() -> None:
     assert (settings.fallback_strategy, settings.health_check_interval) == ("priority", 300)
     breaker = settings.circuit_breaker
     assert (breaker.failure_threshold, breaker.recovery_timeout) == (5, 60)
+
+
+def test_a_providers_transport_goes_before_the_files() -> None:
+    ours, its_own = one(), one(transport="httpx-http2")
+    settings = Settings(providers=(ours, its_own))
+    assert [settings.transport_of(each) for each in settings.providers] == ["trio", "httpx-http2"]
+    settings = Settings(providers=(ours, its_own), transport="httpx")
+    assert [settings.transport_of(each) for each in settings.providers] == ["httpx", "httpx-http2"]

@@ -4,7 +4,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import cache, partial
 
 import msgspec
 import pytest
@@ -12,7 +12,7 @@ import trio
 import trustme
 
 from ccproxy_trio.health.probing import ProbeVerdict
-from ccproxy_trio.settings.model import Models, ProviderSettings, Secret
+from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, TransportName
 from ccproxy_trio.translate.dialect import resolve
 from ccproxy_trio.upstream import client as under_test
 from ccproxy_trio.upstream.client import Upstream
@@ -51,6 +51,12 @@ def replying(*pieces: bytes, reset: bool = False) -> Handler:
     return handler
 
 
+@cache
+def trusting() -> ssl.SSLContext:
+    """Made once: it takes longer than all the rest of a test."""
+    return ssl.create_default_context()
+
+
 @asynccontextmanager
 async def serving(handler: Handler) -> AsyncIterator[int]:
     async with trio.open_nursery() as nursery:
@@ -60,17 +66,20 @@ async def serving(handler: Handler) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def upstream(port: int, scheme: str = "http", **options: object) -> AsyncIterator[Upstream]:
+async def upstream(
+    port: int, transport: TransportName, address: str = "http://127.0.0.1", **options: object
+) -> AsyncIterator[Upstream]:
     provider = ProviderSettings(
         name="p",
         api_key=Secret(str(options.pop("key", CANARY))),
-        base_url=f"{scheme}://127.0.0.1:{port}/v1",
+        base_url=f"{address}:{port}/v1",
         models=Models(big=("m",)),
         connect_timeout=float(options.pop("connect_timeout", 2.0)),  # type: ignore[arg-type]
         **options,  # type: ignore[arg-type]
     )
-    tls = ssl.create_default_context()
-    async with Upstream(provider, tls=tls, connections=10, wall=lambda: 0.0) as opened:
+    tls = trusting()
+    opening = Upstream(provider, tls=tls, connections=10, wall=lambda: 0.0, transport=transport)
+    async with opening as opened:
         yield opened
 
 
@@ -88,40 +97,35 @@ async def fault_of(there: Upstream) -> UpstreamFault:
     return caught
 
 
-async def fault_from(handler: Handler, **options: object) -> UpstreamFault:
-    async with serving(handler) as port, upstream(port, **options) as there:
+async def fault_from(handler: Handler, transport: TransportName, **options: object) -> UpstreamFault:
+    async with serving(handler) as port, upstream(port, transport, **options) as there:
         return await fault_of(there)
 
 
-async def test_an_answer_arrives_piece_by_piece_as_it_was_sent() -> None:
+async def test_an_answer_arrives_piece_by_piece_as_it_was_sent(transport: TransportName) -> None:
     handler = replying(OK + b"content-length: 10\r\n\r\n", b"data: ", b"abcd")
     async with (
         serving(handler) as port,
-        upstream(port) as there,
+        upstream(port, transport) as there,
         there.open(b"{}", model="m", dialect=DIALECT) as answer,
     ):
         assert answer.is_event_stream
         assert await answer.receive_all() == b"data: abcd"
 
 
-async def test_a_refused_connection_is_a_connect_fault() -> None:
+async def test_a_refused_connection_is_a_connect_fault(transport: TransportName) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        async with upstream(closed.getsockname()[1]) as there:
+        async with upstream(closed.getsockname()[1], transport) as there:
             assert (await fault_of(there)).kind is FaultKind.CONNECT
 
 
-async def test_an_unknown_host_is_a_connect_fault() -> None:
-    async with upstream(1) as there:
-        there._endpoints = under_test.endpoints(
-            ProviderSettings(
-                name="p", api_key=Secret(CANARY), base_url="http://x.invalid/v1", models=Models(big=("m",))
-            )
-        )
+async def test_an_unknown_host_is_a_connect_fault(transport: TransportName) -> None:
+    async with upstream(1, transport, "http://x.invalid") as there:
         assert (await fault_of(there)).kind is FaultKind.CONNECT
 
 
-async def test_a_full_backlog_is_a_connect_timeout() -> None:
+async def test_a_full_backlog_is_a_connect_timeout(transport: TransportName) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -130,13 +134,13 @@ async def test_a_full_backlog_is_a_connect_timeout() -> None:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        async with upstream(port, connect_timeout=0.3) as there:
+        async with upstream(port, transport, connect_timeout=0.3) as there:
             assert (await fault_of(there)).kind is FaultKind.CONNECT_TIMEOUT
         for filler in fillers:
             filler.close()
 
 
-async def test_a_certificate_nobody_vouches_for_is_a_tls_fault() -> None:
+async def test_a_certificate_nobody_vouches_for_is_a_tls_fault(transport: TransportName) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
@@ -144,7 +148,7 @@ async def test_a_certificate_nobody_vouches_for_is_a_tls_fault() -> None:
         with suppress(trio.BrokenResourceError):
             await trio.SSLStream(stream, context, server_side=True).do_handshake()
 
-    assert (await fault_from(handler, scheme="https")).kind is FaultKind.TLS
+    assert (await fault_from(handler, transport, address="https://127.0.0.1")).kind is FaultKind.TLS
 
 
 @pytest.mark.parametrize(
@@ -161,24 +165,33 @@ async def test_a_certificate_nobody_vouches_for_is_a_tls_fault() -> None:
     ],
     ids=["fin", "rst", "not-http", "short-body", "cut-chunk", "bad-chunk", "rst-in-body", "gzip"],
 )
-async def test_a_broken_answer_is_named_for_what_broke(handler: Handler, kind: FaultKind) -> None:
-    assert (await fault_from(handler)).kind is kind
+async def test_a_broken_answer_is_named_for_what_broke(
+    transport: TransportName, handler: Handler, kind: FaultKind
+) -> None:
+    assert (await fault_from(handler, transport)).kind is kind
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529, 301, 204])
-async def test_any_status_but_200_is_a_fault_that_bears_it(status: int) -> None:
+async def test_any_status_but_200_is_a_fault_that_bears_it(transport: TransportName, status: int) -> None:
     head = f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nlocation: http://127.0.0.1:1/\r\n\r\n"
-    fault = await fault_from(replying(head.encode()))
+    fault = await fault_from(replying(head.encode()), transport)
     assert fault.status == status
 
 
 @pytest.mark.parametrize("key", [f"{CANARY}\n", f"{CANARY}\r\nx: y", f"{CANARY}\0"])
-async def test_a_key_that_cannot_be_sent_is_a_fault_that_does_not_quote_it(key: str) -> None:
-    fault = await fault_from(replying(), key=key)
+async def test_a_key_that_cannot_be_sent_is_a_fault_that_does_not_quote_it(
+    transport: TransportName, key: str
+) -> None:
+    fault = await fault_from(replying(), transport, key=key)
     assert fault.kind is FaultKind.CONFIG
 
 
-async def test_a_kept_alive_connection_that_died_is_stale_and_a_fresh_one_is_not() -> None:
+@pytest.mark.parametrize(
+    ("transport", "kind", "connections"), [("trio", None, 2), ("httpx", FaultKind.STALE, 1)]
+)
+async def test_a_kept_alive_connection_that_died_is_replaced_by_ours_and_stale_with_httpx(
+    transport: TransportName, kind: FaultKind | None, connections: int
+) -> None:
     served = 0
 
     async def handler(stream: trio.SocketStream) -> None:
@@ -189,14 +202,18 @@ async def test_a_kept_alive_connection_that_died_is_stale_and_a_fresh_one_is_not
         await read_request(stream)
         await stream.aclose()
 
-    async with serving(handler) as port, upstream(port) as there:
+    async with serving(handler) as port, upstream(port, transport) as there:
         async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
             await answer.receive_all()
-        assert (await fault_of(there)).kind is FaultKind.STALE
-    assert served == 1
+        if kind is None:
+            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+                assert await answer.receive_all() == b"ok"
+        else:
+            assert (await fault_of(there)).kind is kind
+    assert served == connections
 
 
-async def test_cancelling_closes_the_connection() -> None:
+async def test_cancelling_closes_the_connection(transport: TransportName) -> None:
     closed = trio.Event()
 
     async def handler(stream: trio.SocketStream) -> None:
@@ -205,7 +222,7 @@ async def test_cancelling_closes_the_connection() -> None:
         assert await stream.receive_some() == b""
         closed.set()
 
-    async with serving(handler) as port, upstream(port) as there:
+    async with serving(handler) as port, upstream(port, transport) as there:
         with trio.move_on_after(0.2):
             async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
                 await answer.receive_some()
@@ -213,9 +230,9 @@ async def test_cancelling_closes_the_connection() -> None:
             await closed.wait()
 
 
-async def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_answer_is_cut(transport: TransportName, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "ANSWER_BODY_BYTES", 1000)
-    fault = await fault_from(replying(OK + b"content-length: 2000\r\n\r\n" + b"x" * 2000))
+    fault = await fault_from(replying(OK + b"content-length: 2000\r\n\r\n" + b"x" * 2000), transport)
     assert fault.kind is FaultKind.PROTOCOL
 
 
@@ -234,9 +251,9 @@ async def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
         (500, ProbeVerdict.FAIL),
     ],
 )
-async def test_a_probe_reads_the_status(status: int, verdict: ProbeVerdict) -> None:
+async def test_a_probe_reads_the_status(transport: TransportName, status: int, verdict: ProbeVerdict) -> None:
     handler = replying(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n".encode())
-    async with serving(handler) as port, upstream(port) as there:
+    async with serving(handler) as port, upstream(port, transport) as there:
         assert (await there.probe()).verdict is verdict
 
 
@@ -245,7 +262,7 @@ async def test_a_probe_reads_the_status(status: int, verdict: ProbeVerdict) -> N
     [("http://p.example/v1", b"max_tokens"), ("https://api.openai.com/v1", b"max_completion_tokens")],
 )
 async def test_a_probe_by_completion_asks_the_smallest_model_for_one_token(
-    base_url: str, field: bytes
+    transport: TransportName, base_url: str, field: bytes
 ) -> None:
     seen: list[bytes] = []
 
@@ -256,7 +273,7 @@ async def test_a_probe_by_completion_asks_the_smallest_model_for_one_token(
         seen.append(data.partition(b"\r\n\r\n")[2])
         await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
 
-    async with serving(handler) as port, upstream(port, probe="completion") as there:
+    async with serving(handler) as port, upstream(port, transport, probe="completion") as there:
         there._provider = msgspec.structs.replace(
             there._provider, base_url=base_url, models=Models(big=("large",), small=("tiny", "mini"))
         )
@@ -265,7 +282,7 @@ async def test_a_probe_by_completion_asks_the_smallest_model_for_one_token(
     assert seen == [body % field]
 
 
-async def test_a_probe_of_a_dead_provider_fails_quietly() -> None:
-    async with serving(replying()) as port, upstream(port) as there:
+async def test_a_probe_of_a_dead_provider_fails_quietly(transport: TransportName) -> None:
+    async with serving(replying()) as port, upstream(port, transport) as there:
         result = await there.probe()
     assert (result.verdict, CANARY in result.detail) == (ProbeVerdict.FAIL, False)

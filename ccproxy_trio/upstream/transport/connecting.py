@@ -1,0 +1,88 @@
+"""From an address to a byte stream that can carry HTTP: look up, connect, shake hands.
+
+`trio.open_tcp_stream` tries a host's addresses one by one without waiting for the slow ones to fail (happy
+eyeballs, RFC 8305). All of it is bounded by the caller's deadline, the TLS handshake included.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+
+import httpx
+import trio
+from msgspec import Struct
+
+# A peer that vanished sends no FIN. Silence is questioned after 30 seconds; what was sent and is not
+# acknowledged, a question included, is waited for 60 seconds. Platforms lack some of these.
+_QUESTION_AFTER = 30  # seconds
+_QUESTION_EVERY = 10  # seconds
+_ACKNOWLEDGE_WITHIN = 60  # seconds
+_OPTIONS = (
+    ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+    ("IPPROTO_TCP", "TCP_KEEPIDLE", _QUESTION_AFTER),
+    ("IPPROTO_TCP", "TCP_KEEPINTVL", _QUESTION_EVERY),
+    ("IPPROTO_TCP", "TCP_KEEPCNT", (_ACKNOWLEDGE_WITHIN - _QUESTION_AFTER) // _QUESTION_EVERY),
+    ("IPPROTO_TCP", "TCP_USER_TIMEOUT", _ACKNOWLEDGE_WITHIN * 1000),  # milliseconds
+    # Trio lets 16 KiB wait unsent in the kernel, so that later words can overtake. A request is sent whole;
+    # it shall leave in one call. 0: the system's own default.
+    ("IPPROTO_TCP", "TCP_NOTSENT_LOWAT", 0),
+)
+
+
+class Origin(Struct, frozen=True):
+    """Who is connected to. `scheme` is http or https, `host` in ASCII, an IPv6 address without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Wire(Struct, frozen=True):
+    """A byte stream to a peer, with two abilities that no abstract stream has.
+
+    `close` closes at once, without a farewell. `has_unread`: bytes or an end lie there that nobody has read.
+    """
+
+    stream: trio.abc.Stream
+    close: Callable[[], None]
+    has_unread: Callable[[], bool]
+
+
+async def connect(origin: Origin, tls: ssl.SSLContext) -> Wire:
+    """Connect. Cancelling leaves nothing open.
+
+    Raises:
+        httpx.ConnectError: not found, refused, or no TLS; an `ssl.SSLError` is among its causes then.
+    """
+    try:
+        stream = await trio.open_tcp_stream(origin.host, origin.port)
+    except (OSError, UnicodeError) as error:
+        raise httpx.ConnectError(str(error)) from error
+    for level, option, value in _known_options():
+        with suppress(OSError):
+            stream.setsockopt(level, option, value)
+    if origin.scheme == "http":
+        return Wire(stream, stream.socket.close, stream.socket.is_readable)
+    return await _secured(stream, origin, tls)
+
+
+def _known_options() -> Iterator[tuple[int, int, int]]:
+    for level, option, value in _OPTIONS:
+        if hasattr(socket, option):
+            yield getattr(socket, level), getattr(socket, option), value
+
+
+async def _secured(stream: trio.SocketStream, origin: Origin, tls: ssl.SSLContext) -> Wire:
+    # Said for each connection, since httpx says otherwise on the same context when it may use HTTP/2. There
+    # is no wait between this and the line that reads it.
+    tls.set_alpn_protocols(["http/1.1"])
+    secured = trio.SSLStream(stream, tls, server_hostname=origin.host, https_compatible=True)
+    with ExitStack() as undo:
+        undo.callback(stream.socket.close)
+        try:
+            await secured.do_handshake()
+        except (trio.BrokenResourceError, OSError) as error:
+            raise httpx.ConnectError(str(error)) from error
+        undo.pop_all()
+    return Wire(secured, stream.socket.close, lambda: stream.socket.is_readable() or bool(secured.pending()))
