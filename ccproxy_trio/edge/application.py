@@ -23,6 +23,7 @@ from ccproxy_trio.edge.errors import OUR_FAULT, error_response, told_of
 from ccproxy_trio.edge.guard import Caller, Guard, TurnedAway
 from ccproxy_trio.edge.idle import close_idle_connections_at_their_end
 from ccproxy_trio.edge.routes import Desk
+from ccproxy_trio.edge.rush import give_back_memory, tidy_up
 from ccproxy_trio.exchange import NothingLeft, Services
 from ccproxy_trio.journal import Journal
 from ccproxy_trio.settings.model import Settings
@@ -51,10 +52,12 @@ class Lifespan:
             raise LifespanFailureError("startup", "this proxy runs on Trio: start Hypercorn with `-k trio`")
         await receive()  # lifespan.startup
         try:
-            async with self._app.house() as services:
-                self._app.desk = Desk(services, self._app.guard)
+            async with self._app.house() as services, trio.open_nursery() as nursery:
+                desk = self._app.desk = Desk(services, self._app.guard)
+                nursery.start_soon(tidy_up, desk.rush, give_back_memory)
                 await send(cast("LifespanStartupCompleteEvent", {"type": "lifespan.startup.complete"}))
                 await receive()  # lifespan.shutdown
+                nursery.cancel_scope.cancel()
         except Exception as error:
             # A supervisor has given up. Hypercorn would go on serving without us after any other error.
             raise LifespanFailureError("running", type(error).__name__) from error

@@ -17,6 +17,7 @@ from ccproxy_trio.edge.body import FrameBody
 from ccproxy_trio.edge.connection import HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
+from ccproxy_trio.edge.rush import Rush
 from ccproxy_trio.exchange import Ask, NothingLeft, Services, answer, stream
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.routing.tiers import tier_of
@@ -49,7 +50,7 @@ class Desk:
     def __init__(self, services: Services, guard: Guard) -> None:
         self._services = services
         self._guard = guard
-        self._exchanges = 0
+        self.rush = Rush()
 
     async def root(self) -> Response:
         """`GET /` and `HEAD /`: Claude Code looks here whether anybody is at home."""
@@ -201,17 +202,17 @@ class Desk:
         Its size is found inside, and so are counts that a client asks for: threads are few, and who would
         only wait for one is better told to come back.
         """
-        if self._exchanges >= self._services.settings.max_exchanges:
+        if self.rush.under_way >= self._services.settings.max_exchanges:
             message = "The proxy has as many requests under way as it takes. Try again in a moment."
             told = Told(
                 status=529, kind="overloaded_error", message=message, retry_after=1, should_retry=None
             )
             raise NothingLeft(told)
-        self._exchanges += 1
+        self.rush.enter()
         try:
             yield
         finally:
-            self._exchanges -= 1
+            self.rush.leave()
 
 
 async def _json_body() -> bytes:

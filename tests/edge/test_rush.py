@@ -1,0 +1,58 @@
+"""Memory is given back when a rush is over, and only then."""
+
+import trio
+from trio.testing import MockClock
+
+from ccproxy_trio.edge.rush import A_RUSH, LOOK_EVERY, Rush, give_back_memory, tidy_up
+
+
+async def _given_back(rush: Rush, nursery: trio.Nursery) -> list[float]:
+    times: list[float] = []
+    nursery.start_soon(tidy_up, rush, lambda: times.append(trio.current_time()))
+    await trio.sleep(LOOK_EVERY / 2)
+    return times
+
+
+async def test_once_when_three_quarters_of_a_rush_have_gone(autojump_clock: MockClock) -> None:
+    rush = Rush()
+    async with trio.open_nursery() as nursery:
+        times = await _given_back(rush, nursery)
+        for _ in range(A_RUSH):
+            rush.enter()
+        for _ in range(A_RUSH // 2):
+            rush.leave()
+        await trio.sleep(LOOK_EVERY)
+        assert not times
+        while rush.under_way > A_RUSH // 4:
+            rush.leave()
+        await trio.sleep(LOOK_EVERY * 5)
+        assert len(times) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_not_for_the_traffic_of_every_day(autojump_clock: MockClock) -> None:
+    rush = Rush()
+    async with trio.open_nursery() as nursery:
+        times = await _given_back(rush, nursery)
+        for _ in range(1000):
+            rush.enter()
+            rush.leave()
+        await trio.sleep(LOOK_EVERY * 2)
+        assert not times
+        nursery.cancel_scope.cancel()
+
+
+def test_giving_back_does_what_it_says_on_any_system() -> None:
+    class Cycle:
+        alive = 0
+
+        def __init__(self) -> None:
+            self.itself = self
+            Cycle.alive += 1
+
+        def __del__(self) -> None:
+            Cycle.alive -= 1
+
+    Cycle()
+    give_back_memory()
+    assert Cycle.alive == 0
