@@ -3,6 +3,9 @@
 Each step runs whatever became of those before it; the summary at the end says which failed. What only reads
 the code runs beside the tests that need no real time, and is shown behind them. Where npm or `unshare` is
 missing, the tests that need them are skipped with that reason, but not with `CI` set.
+
+Tests with processes run twice where the transport to the providers could make a difference: once on our own,
+once on httpx's. Of Claude Code's tests these are the ones in which providers fail.
 """
 
 import shutil
@@ -21,6 +24,7 @@ from tests.support.isolated import way_in
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--continue-on-collection-errors"]
+ON_HTTPX = ["--transport", "httpx"]
 ASYNC_CODE = ["ccproxy_trio", "benchmarks", "tests/support"]  # the slowest of the checks: not all tests
 PURE_FLOOR = ["translate", "routing", "health", "wire", "journal", "settings.model"]
 # 114 wants every startable function listed on the command line, 124 takes the views and protocols that Quart
@@ -59,6 +63,7 @@ def readings() -> Iterator[Step]:
 def runs() -> Iterator[Step]:
     """What runs the code in real time, alone; a step may depend on what the one before installed."""
     yield Step("tests: processes", [*PYTEST, "-m", "process"])
+    yield Step("tests: processes, on httpx", [*PYTEST, "-m", "process", *ON_HTTPX])
     yield from _claude_code()
 
 
@@ -85,7 +90,10 @@ def _claude_code() -> Iterator[Step]:
         yield Step("Claude Code from npm", ["npm", "install", *quiet, "--prefix", str(FOLDER), PACKAGE])
     # Without a way in, the tests say themselves why they cannot run.
     prefix = way_in() or []
-    yield Step("tests: Claude Code", [*prefix, *PYTEST, "-m", "claude"])
+    # Named by folder: all others take seconds to be looked through for nothing.
+    claude = [*prefix, *PYTEST, "-m", "claude"]
+    yield Step("tests: Claude Code", [*claude, "tests/claude"])
+    yield Step("tests: Claude Code, on httpx", [*claude, *ON_HTTPX, "tests/claude/test_faults.py"])
 
 
 def _installed() -> bool:

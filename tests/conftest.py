@@ -13,9 +13,49 @@ import trio
 from tests.support.proxy import Form, Proxy, config_of
 from tests.support.scripted import ScriptedProvider
 
+TRANSPORTS = ("trio", "httpx", "httpx-http2")  # the first is what a configuration gets that names none
+
 # A deadline per example says more about the machine than about the code.
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--transport",
+        choices=TRANSPORTS,
+        help="How the proxies of `start_proxy` speak to providers; then only tests with such proxies run.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "transport(name, *, reason): holds with this transport to the providers only, for this reason",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With a transport named, leave out what does not depend on it: what starts no proxy over providers."""
+    wanted: str | None = config.getoption("--transport")
+    for item in items:
+        only = item.get_closest_marker("transport")
+        if only is not None and only.args[0] != (wanted or TRANSPORTS[0]):
+            item.add_marker(
+                pytest.mark.skip(f"with the transport {only.args[0]} only: {only.kwargs['reason']}")
+            )
+    if wanted is None:
+        return
+    chosen = [item for item in items if "start_proxy" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+@pytest.fixture(scope="session")
+def transport(pytestconfig: pytest.Config) -> dict[str, str]:
+    """The setting that `--transport` asks for."""
+    wanted: str | None = pytestconfig.getoption("--transport")
+    return {} if wanted is None else {"transport": wanted}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,12 +114,14 @@ async def providers(nursery: trio.Nursery) -> AsyncIterator[Providers]:
 
 @pytest.fixture
 def proxy_form() -> Form:
-    """How `start_proxy` starts a proxy unless told: with one process instead of two, which is faster."""
-    return "serve"
+    """How `start_proxy` starts a proxy unless told."""
+    return "warm"
 
 
 @pytest.fixture
-async def start_proxy(tmp_path: Path, providers: Providers, proxy_form: Form) -> AsyncIterator[StartProxy]:
+async def start_proxy(
+    tmp_path: Path, providers: Providers, proxy_form: Form, transport: dict[str, str]
+) -> AsyncIterator[StartProxy]:
     """Depends on `providers` so that the proxy is gone before they are."""
     async with AsyncExitStack() as running:
 
@@ -90,7 +132,7 @@ async def start_proxy(tmp_path: Path, providers: Providers, proxy_form: Form) ->
             **settings: Any,
         ) -> Proxy:
             ready = [entry.entry() if isinstance(entry, ScriptedProvider) else entry for entry in entries]
-            config = config_of(ready, **settings)
+            config = config_of(ready, **(transport | settings))
             proxy = await trio.to_thread.run_sync(
                 lambda: Proxy.start(tmp_path / "proxy", config, form=form or proxy_form, env=env)
             )

@@ -19,13 +19,14 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import trio
 
 from tests.support.ports import ReservedPort
+from tests.support.warm import Forked, fork
 
-Form = Literal["hypercorn", "serve", "script"]
+Form = Literal["hypercorn", "serve", "script", "warm"]  # the last is `serve` without the wait for its imports
 _BIN = Path(sys.executable).parent
 _READY_WITHIN = 30.0  # seconds; a cold start on a busy machine, about 1.5 s otherwise
 _GONE_WITHIN = 20.0
@@ -43,7 +44,9 @@ def config_of(entries: Iterable[Mapping[str, Any]], **settings: Any) -> dict[str
 class Proxy:
     """A running proxy. `base_url` has no trailing slash."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: ReservedPort, log: Path, config: Any) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes] | Forked, port: ReservedPort, log: Path, config: Any
+    ) -> None:
         self.process = process
         self.base_url = f"http://127.0.0.1:{port.number}"
         self._port = port
@@ -67,15 +70,8 @@ class Proxy:
         port, log = ReservedPort(), folder / "proxy.log"
         with log.open("wb") as output, ExitStack() as undo:
             undo.callback(port.close)
-            process = subprocess.Popen(
-                _command(form, port.number, path),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env=_environment(folder, form, path) | dict(env or {}),
-                start_new_session=True,
-            )
+            environment = _environment(folder, form, path) | dict(env or {})
+            process = _started(form, port.number, path, env=environment, output=output)
             undo.pop_all()  # from here on the proxy owns the port
         proxy = cls(process, port, log, config)
         proxy._wait_until_alive()
@@ -133,16 +129,27 @@ class Proxy:
             time.sleep(0.03)
 
 
-def _command(form: Form, port: int, config: Path) -> list[str]:
+def _started(
+    form: Form, port: int, config: Path, *, env: Mapping[str, str], output: BinaryIO
+) -> subprocess.Popen[bytes] | Forked:
     serve = ["serve", "--config", str(config), "--port", str(port)]
-    match form:
-        case "hypercorn":
-            app = "ccproxy_trio:create_app()"
-            return [str(_BIN / "hypercorn"), "-k", "trio", "-b", f"127.0.0.1:{port}", app]
-        case "serve":
-            return [sys.executable, "-m", "ccproxy_trio", *serve]
-        case "script":
-            return [str(_BIN / "ccproxy-trio"), *serve]
+    if form == "warm":
+        return fork(serve, cwd=config.parent, env=env, output=output)
+    app = "ccproxy_trio:create_app()"
+    commands = {
+        "hypercorn": [str(_BIN / "hypercorn"), "-k", "trio", "-b", f"127.0.0.1:{port}", app],
+        "serve": [sys.executable, "-m", "ccproxy_trio", *serve],
+        "script": [str(_BIN / "ccproxy-trio"), *serve],
+    }
+    return subprocess.Popen(
+        commands[form],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=config.parent,
+        env=env,
+        start_new_session=True,
+    )
 
 
 def _environment(home: Path, form: Form, config: Path) -> dict[str, str]:
