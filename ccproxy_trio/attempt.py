@@ -356,6 +356,8 @@ async def _drain(answer: Answer) -> None:
 
     The client has everything by now and its request may be torn down; hence the shield, and its deadline.
     """
+    if answer.is_over:
+        return
     with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_WITHIN), suppress(UpstreamFault):
         while await answer.receive_some():
             pass

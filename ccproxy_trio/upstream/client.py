@@ -40,6 +40,11 @@ class Answer:
         content_type: str = response.headers.get("content-type", "")
         self.is_event_stream = content_type.lower().startswith("text/event-stream")
 
+    @property
+    def is_over(self) -> bool:
+        """Its end is known to have come, and nothing of it is left to read."""
+        return self._body.is_over
+
     async def receive_some(self) -> bytes:
         """The next bytes as they come, b"" at the end of the body. Cancelling loses the connection.
 

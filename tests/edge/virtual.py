@@ -42,6 +42,7 @@ class FakeAnswer:
     """An upstream's 200: what the script sends is what `receive_some` gives."""
 
     is_event_stream = True
+    is_over = False
 
     def __init__(self) -> None:
         self.send, self._receive = trio.open_memory_channel[bytes](0)

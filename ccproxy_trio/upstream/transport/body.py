@@ -15,6 +15,11 @@ class Body(httpx.AsyncByteStream):
     all the cancel scopes that it happens to be in.
     """
 
+    @property
+    @abstractmethod
+    def is_over(self) -> bool:
+        """Its end is known to have come, and nothing of it is left to read."""
+
     @abstractmethod
     async def receive(self) -> bytes:
         """The next bytes as they come, b"" at the end, as often as asked. Cancelling loses the connection.

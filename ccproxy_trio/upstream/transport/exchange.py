@@ -49,6 +49,11 @@ class Exchange:
         self.over = False
 
     @property
+    def has_ready(self) -> bool:
+        """Something that came can be read without waiting."""
+        return bool(self._ready)
+
+    @property
     def is_reusable(self) -> bool:
         """Whether the wire may carry another exchange."""
         return (

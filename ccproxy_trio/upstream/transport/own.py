@@ -126,6 +126,10 @@ class _OwnBody(Body):
         if exchange.over:
             self._leave()
 
+    @property
+    def is_over(self) -> bool:
+        return self._exchange.over and not self._exchange.has_ready
+
     async def receive(self) -> bytes:
         intact = False
         try:

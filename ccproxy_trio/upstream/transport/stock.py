@@ -68,7 +68,9 @@ def was_lost(error: httpx.TransportError) -> bool:
 
 
 class _NestedBody(Body):
-    """A body of httpx's, which is a nest of asynchronous generators."""
+    """A body of httpx's, which is a nest of asynchronous generators. Only another read shows its end."""
+
+    is_over = False
 
     def __init__(self, stream: httpx.AsyncByteStream) -> None:
         self._stream = stream
