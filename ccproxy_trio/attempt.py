@@ -264,8 +264,9 @@ class AttemptRun:
             await self._hear(reader.feed_completion(await answer.receive_all()), watch)
         await self._hear(self._end(reader), watch)
         self.is_complete = True
-        watch.suspend()
-        await _drain(answer)
+        if not answer.is_over:
+            watch.suspend()
+            await _drain(answer)
 
     def _end(self, reader: Reader) -> Sequence[Part]:
         try:
@@ -308,7 +309,7 @@ class AttemptRun:
                 await self._hear(parts, watch)
                 raise
             await self._hear(parts, watch)
-            if parts or reader.progress > before:
+            if (parts or reader.progress > before) and not reader.finished:
                 # It may think unseen, or write a call that waits for its turn. That is no silence.
                 self._expect_more(watch)
             if start:
@@ -356,8 +357,6 @@ async def _drain(answer: Answer) -> None:
 
     The client has everything by now and its request may be torn down; hence the shield, and its deadline.
     """
-    if answer.is_over:
-        return
     with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_WITHIN), suppress(UpstreamFault):
         while await answer.receive_some():
             pass

@@ -4,8 +4,7 @@ Both are told the same parts. They differ in one question, `shown`: has content 
 as it has not, another provider may start over and nobody will ever know.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import trio
@@ -193,8 +192,11 @@ class LiveStream:
         """
         if not self._untaken:
             return
-        with trio.move_on_after(self._rhythm.stall_limit) as patience, _told_if_gone():
-            await self._frames.send(self._untaken)
+        with trio.move_on_after(self._rhythm.stall_limit) as patience:
+            try:
+                await self._frames.send(self._untaken)
+            except trio.BrokenResourceError:
+                raise _gone() from None
         if patience.cancelled_caught:
             raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client stopped reading")
         self._untaken = b""
@@ -206,10 +208,11 @@ class LiveStream:
             return
         self._open()
         try:
-            with _told_if_gone():
-                self._frames.send_nowait(data)
+            self._frames.send_nowait(data)
         except trio.WouldBlock:
             self._untaken = data
+        except trio.BrokenResourceError:
+            raise _gone() from None
         else:
             self._close_behind_the_last()
 
@@ -241,9 +244,5 @@ class LiveStream:
             self._started(Opened(frames=self._receive, ended=lambda: self._grammar.is_over))
 
 
-@contextmanager
-def _told_if_gone() -> Iterator[None]:
-    try:
-        yield
-    except trio.BrokenResourceError:
-        raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client has gone") from None
+def _gone() -> UpstreamFault:
+    return UpstreamFault(FaultKind.CLIENT_STALLED, "the client has gone")

@@ -69,11 +69,13 @@ class Guard:
 
     def knows(self, caller: Caller) -> bool:
         """The caller shows a valid client key in either header, or none is needed."""
+        if not self._keys:
+            return True
         offered = [_digest(key) for key in _offered_keys(caller.headers)]
         # Digests have one length, so the comparison takes as long for a near miss as for a far one; every
         # pair is compared, so it does not tell which key was close either.
         matches = [hmac.compare_digest(key, offer) for key in self._keys for offer in offered]
-        return not self._keys or any(matches)
+        return any(matches)
 
     def trusts(self, caller: Caller) -> bool:
         """The caller may see details: it holds a key, or it sits on this machine and none is set."""
