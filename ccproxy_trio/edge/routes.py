@@ -1,7 +1,6 @@
 """The endpoints: decode the request, run the exchange, shape the response."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, cast
 
@@ -195,24 +194,21 @@ class Desk:
             if not is_open:
                 raise NothingLeft(OUR_FAULT) from error
 
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Count the exchange in; refuse it at once when there are too many.
+    def _admitted(self) -> Rush:
+        """What counts the exchange in, if there are not too many.
 
         Its size is found inside, and so are counts that a client asks for: threads are few, and who would
         only wait for one is better told to come back.
+
+        Raises:
+            NothingLeft: as many are under way as the settings allow.
         """
         if self.rush.under_way >= self._services.settings.max_exchanges:
             message = "The proxy has as many requests under way as it takes. Try again in a moment."
-            told = Told(
-                status=529, kind="overloaded_error", message=message, retry_after=1, should_retry=None
+            raise NothingLeft(
+                Told(status=529, kind="overloaded_error", message=message, retry_after=1, should_retry=None)
             )
-            raise NothingLeft(told)
-        self.rush.enter()
-        try:
-            yield
-        finally:
-            self.rush.leave()
+        return self.rush
 
 
 async def _json_body() -> bytes:

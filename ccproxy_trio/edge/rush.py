@@ -16,19 +16,17 @@ A_RUSH = 50  # exchanges at once; fewer leave too little behind
 
 
 class Rush:
-    """How many exchanges are under way, and how many there were at most since memory was given back."""
+    """How many exchanges are under way (`with rush` is one), and the most since memory was given back."""
 
     def __init__(self) -> None:
         self.under_way = 0
         self._most = 0
 
-    def enter(self) -> None:
-        """One more."""
+    def __enter__(self) -> None:
         self.under_way += 1
         self._most = max(self._most, self.under_way)
 
-    def leave(self) -> None:
-        """One fewer."""
+    def __exit__(self, *exception: object) -> None:
         self.under_way -= 1
 
     def is_over(self) -> bool:

@@ -1,10 +1,11 @@
 """The journal on a console: entries become structlog events, structlog events become coloured lines.
 
-The way of an entry: scrubbed field by field -> structlog (level filter, time) -> a renderer -> the outlet.
+The way of an entry: scrubbed field by field -> structlog (level filter) -> a renderer -> the outlet.
 Another output (JSON) is another renderer in the same place.
 """
 
 import logging
+import time
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, TextIO, cast
 
@@ -98,16 +99,16 @@ def _events(outlet: Outlet, *, painter: Painter, threshold: int) -> _Events:
         debug = info = warning = error = critical = log = msg
 
     def paint(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-        line, time = cast("Line", event["line"]), f"{event['timestamp']} "
+        line, now = cast("Line", event["line"]), time.strftime("%H:%M:%S ")
         if painter.depth is None:
-            return time + line.text.plain
-        return painter.paint(Text.assemble((time, DIM), line.text))
+            return now + line.text.plain
+        return painter.paint(Text.assemble((now, DIM), line.text))
 
     return cast(
         "_Events",
         structlog.wrap_logger(
             ToOutlet(),
-            processors=[structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), paint],
+            processors=[paint],
             wrapper_class=structlog.make_filtering_bound_logger(threshold),
         ).bind(),  # unbound, it would be put together anew for every line
     )

@@ -1,5 +1,7 @@
 """Memory is given back when a rush is over, and only then."""
 
+from contextlib import ExitStack
+
 import trio
 from trio.testing import MockClock
 
@@ -17,14 +19,14 @@ async def test_once_when_three_quarters_of_a_rush_have_gone(autojump_clock: Mock
     rush = Rush()
     async with trio.open_nursery() as nursery:
         times = await _given_back(rush, nursery)
-        for _ in range(A_RUSH):
-            rush.enter()
-        for _ in range(A_RUSH // 2):
-            rush.leave()
-        await trio.sleep(LOOK_EVERY)
-        assert not times
-        while rush.under_way > A_RUSH // 4:
-            rush.leave()
+        exchanges = ExitStack()
+        for _ in range(A_RUSH // 4):
+            exchanges.enter_context(rush)
+        with ExitStack() as more:
+            for _ in range(A_RUSH):
+                more.enter_context(rush)
+            await trio.sleep(LOOK_EVERY)
+            assert not times
         await trio.sleep(LOOK_EVERY * 5)
         assert len(times) == 1
         nursery.cancel_scope.cancel()
@@ -35,8 +37,8 @@ async def test_not_for_the_traffic_of_every_day(autojump_clock: MockClock) -> No
     async with trio.open_nursery() as nursery:
         times = await _given_back(rush, nursery)
         for _ in range(1000):
-            rush.enter()
-            rush.leave()
+            with rush:
+                pass
         await trio.sleep(LOOK_EVERY * 2)
         assert not times
         nursery.cancel_scope.cancel()
