@@ -226,12 +226,15 @@ class LiveStream:
         self._open()
         self._frames.send_nowait(data)
 
+    def _has_ended(self) -> bool:
+        return self._grammar.is_over and not self._untaken
+
     def _has_room(self) -> bool:
         # With a full channel the client is behind: it has something to read and needs no heartbeat, and a
         # frame out of turn would overtake the one that waits.
         statistics = self._frames.statistics()
         is_empty = statistics.current_buffer_used == 0 and statistics.tasks_waiting_send == 0
-        return is_empty and statistics.open_receive_channels > 0
+        return is_empty and statistics.open_receive_channels > 0 and not self._grammar.is_over
 
     def _encode(self, events: list[Event]) -> bytes:
         self._grammar.check(events)
@@ -241,7 +244,7 @@ class LiveStream:
     def _open(self) -> None:
         if not self.head_sent:
             self.head_sent = True
-            self._started(Opened(frames=self._receive, ended=lambda: self._grammar.is_over))
+            self._started(Opened(frames=self._receive, ended=self._has_ended))
 
 
 def _gone() -> UpstreamFault:

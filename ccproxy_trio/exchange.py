@@ -387,7 +387,9 @@ def _conversation(ask: Ask) -> str | None:
     The estimate of the prompt stands for its text: to digest megabytes of images would cost every request
     more than the mistake, which is another order of the providers for one.
     """
-    return ask.session and f"{ask.session} {len(ask.request.messages)} {ask.size.prompt.tokens}"
+    if not ask.session:
+        return None
+    return f"{ask.session} {len(ask.request.messages)} {ask.size.prompt.tokens}"
 
 
 def _after_attempt(query: Query, step: Use, attempt: Attempt) -> Query:

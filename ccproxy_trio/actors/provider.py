@@ -129,7 +129,6 @@ class Incarnation:
         self._last_success: float | None = None
         self._last_failure: float | None = None
         self._last_error: FaultKind | None = None
-        self._published: Snapshot | None = None
         self._publish()
         self._tell_drained()
 
@@ -146,6 +145,8 @@ class Incarnation:
                 self._acquire(message, now)
             case FirstContent(grant=grant):
                 self._first_content(grant, now)
+                if not self._has_news():
+                    return
             case Settle(grant=grant, ruling=ruling, fault=fault):
                 self._settle(grant, ruling, fault, now)
             case Learn(grant=grant, lesson=lesson):
@@ -272,11 +273,12 @@ class Incarnation:
         )
 
     def _publish(self) -> None:
-        snapshot, before = self._snapshot(), self._published
-        # The instant of a success alone is no news yet: the attempt's end is told anyway.
-        if before is None or snapshot != replace(before, last_success=snapshot.last_success):
-            self._published = snapshot
-            self._around.publish(snapshot)
+        self._published = self._snapshot()
+        self._around.publish(self._published)
+
+    def _has_news(self) -> bool:
+        """More has changed than the instant of the last success, which the attempt's end will tell."""
+        return self._snapshot() != replace(self._published, last_success=self._last_success)
 
     def _snapshot(self) -> Snapshot:
         breaker, now = self._breaker, self._around.now()

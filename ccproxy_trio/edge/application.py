@@ -54,7 +54,7 @@ class Lifespan:
         try:
             async with self._app.house() as services, trio.open_nursery() as nursery:
                 desk = self._app.desk = Desk(services, self._app.guard)
-                nursery.start_soon(tidy_up, desk.rush, give_back_memory)
+                nursery.start_soon(tidy_up, desk.under_way, give_back_memory)
                 await send(cast("LifespanStartupCompleteEvent", {"type": "lifespan.startup.complete"}))
                 await receive()  # lifespan.shutdown
                 nursery.cancel_scope.cancel()

@@ -16,7 +16,7 @@ from ccproxy_trio.edge.body import FrameBody
 from ccproxy_trio.edge.connection import HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
-from ccproxy_trio.edge.rush import Rush
+from ccproxy_trio.edge.rush import UnderWay
 from ccproxy_trio.exchange import Ask, NothingLeft, Services, answer, stream
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.routing.tiers import tier_of
@@ -49,7 +49,7 @@ class Desk:
     def __init__(self, services: Services, guard: Guard) -> None:
         self._services = services
         self._guard = guard
-        self.rush = Rush()
+        self.under_way = UnderWay()
 
     async def root(self) -> Response:
         """`GET /` and `HEAD /`: Claude Code looks here whether anybody is at home."""
@@ -194,7 +194,7 @@ class Desk:
             if not is_open:
                 raise NothingLeft(OUR_FAULT) from error
 
-    def _admitted(self) -> Rush:
+    def _admitted(self) -> UnderWay:
         """What counts the exchange in, if there are not too many.
 
         Its size is found inside, and so are counts that a client asks for: threads are few, and who would
@@ -203,12 +203,12 @@ class Desk:
         Raises:
             NothingLeft: as many are under way as the settings allow.
         """
-        if self.rush.under_way >= self._services.settings.max_exchanges:
+        if self.under_way.count >= self._services.settings.max_exchanges:
             message = "The proxy has as many requests under way as it takes. Try again in a moment."
             raise NothingLeft(
                 Told(status=529, kind="overloaded_error", message=message, retry_after=1, should_retry=None)
             )
-        return self.rush
+        return self.under_way
 
 
 async def _json_body() -> bytes:

@@ -6,6 +6,7 @@ UTF-8 bytes / 4.2 is within ten per cent for English, code and JSON with the voc
 
 import math
 from collections.abc import Callable, Sequence
+from typing import assert_never
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -26,9 +27,13 @@ from ccproxy_trio.wire.blocks import (
     Base64Source,
     BrowserStateBlock,
     CompactionBlock,
+    ContainerUploadBlock,
     ContentSource,
     DocumentBlock,
+    FallbackBlock,
+    FileSource,
     ImageBlock,
+    McpToolListingBlock,
     McpToolUseBlock,
     RedactedThinkingBlock,
     ResultItem,
@@ -42,8 +47,10 @@ from ccproxy_trio.wire.blocks import (
     ToolResultBlock,
     ToolUseBlock,
     UnknownBlock,
+    UrlSource,
     UserBlock,
 )
+from ccproxy_trio.wire.tools import ToolAdditionBlock, ToolRemovalBlock
 
 BYTES_PER_TOKEN = 4.2
 PER_MESSAGE = 4
@@ -167,6 +174,16 @@ class _Walk:
                 self.say(block.name, block.raw)
             case ServerResultBlock(content=raw) | BrowserStateBlock(tabs=raw):
                 self.say(raw)
+            case (
+                ContainerUploadBlock()
+                | ToolAdditionBlock()
+                | ToolRemovalBlock()
+                | McpToolListingBlock()
+                | FallbackBlock()
+            ):
+                pass
+            case _:
+                assert_never(block)
 
     def _result(self, block: ToolResultBlock) -> None:
         if isinstance(block.content, tuple):
@@ -175,13 +192,21 @@ class _Walk:
         else:
             self.say(block.content)
 
+    def _content(self, content: str | Sequence[TextBlock | ImageBlock]) -> None:
+        if isinstance(content, str):
+            self.say(content)
+        else:
+            for item in content:
+                self.take(item)
+
     def _document(self, block: DocumentBlock) -> None:
         self.say(block.title, block.context)
         match block.source:
-            case TextSource(data=text) | ContentSource(content=str(text)):
-                self.say(text)
-            case ContentSource(content=tuple(items)):
-                for item in items:
-                    self.take(item)
+            case TextSource(data=str(content)) | ContentSource(content=content):
+                self._content(content)
             case Base64Source() as source:
                 self.media += pdf_tokens(source)
+            case UrlSource() | FileSource():
+                pass  # not fetched: nobody knows how much it is
+            case _:
+                assert_never(block.source)

@@ -1,4 +1,4 @@
-"""The requests that go to one provider. All of them that does not change is worked out once."""
+"""The requests that go to one provider. What never changes in them is worked out once."""
 
 from collections.abc import AsyncIterator
 from typing import Self
@@ -9,7 +9,7 @@ from ccproxy_trio.settings.model import ProviderSettings
 from ccproxy_trio.upstream.endpoints import Endpoints, endpoints
 
 POOL_TIMEOUT = 5.0  # seconds to wait for one of the connections
-_ACCEPTS = {True: b"text/event-stream", False: b"application/json"}
+EVENT_STREAM, JSON = b"text/event-stream", b"application/json"  # what a request may accept
 Fields = list[tuple[bytes, bytes]]
 
 
@@ -31,7 +31,7 @@ class Asking:
             }
         }
 
-    def completion(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
+    def completion(self, body: bytes, *, model: str, accept: bytes) -> httpx.Request:
         """A chat completion.
 
         Raises:
@@ -40,7 +40,7 @@ class Asking:
         url = self._addresses.get(model)
         if url is None:
             url = self._addresses[model] = httpx.URL(self._endpoints.completions_for(model))
-        fields = [*self._fields_for(url, _ACCEPTS[streaming]), (b"content-length", b"%d" % len(body))]
+        fields = [*self._fields_for(url, accept), (b"content-length", b"%d" % len(body))]
         return httpx.Request("POST", url, headers=fields, stream=OnePiece(body), extensions=self._extensions)
 
     def models(self) -> httpx.Request:
@@ -50,7 +50,7 @@ class Asking:
             httpx.InvalidURL, UnicodeError: the configuration's address or headers cannot be used.
         """
         url = httpx.URL(self._endpoints.models)
-        fields = self._fields_for(url, _ACCEPTS[False])
+        fields = self._fields_for(url, JSON)
         return httpx.Request("GET", url, headers=fields, stream=OnePiece(b""), extensions=self._extensions)
 
     def _fields_for(self, url: httpx.URL, accept: bytes) -> Fields:

@@ -18,7 +18,7 @@ from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.probe import probe_request
 from ccproxy_trio.translate.waits import asked_wait
-from ccproxy_trio.upstream.asking import Asking
+from ccproxy_trio.upstream.asking import EVENT_STREAM, JSON, Asking
 from ccproxy_trio.upstream.bodies import COMPRESSED, is_compressed
 from ccproxy_trio.upstream.transport.body import Body, body_of
 from ccproxy_trio.upstream.transport.choice import open_transport, tidying
@@ -110,7 +110,8 @@ class Upstream:
         Raises:
             UpstreamFault: no usable answer: refused, reset, TLS, or any status but 200.
         """
-        request = self._completion(body, model=model, streaming=dialect.streaming)
+        accept = EVENT_STREAM if dialect.streaming else JSON
+        request = self._completion(body, model=model, accept=accept)
         try:
             response = await self._transport.handle_async_request(request)
         except (httpx.HTTPError, UnicodeError, OSError) as error:
@@ -120,9 +121,9 @@ class Upstream:
             await self._insist_on_200(response, answered, profile=dialect.profile)
             yield Answer(response, answered)
 
-    def _completion(self, body: bytes, *, model: str, streaming: bool) -> httpx.Request:
+    def _completion(self, body: bytes, *, model: str, accept: bytes) -> httpx.Request:
         try:
-            return self._asking.completion(body, model=model, streaming=streaming)
+            return self._asking.completion(body, model=model, accept=accept)
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
 
@@ -162,7 +163,7 @@ class Upstream:
         if self._provider.probe == "completion":
             model = _probe_model(self._provider)
             body = encode(probe_request(model, resolve(self._provider, model)))
-            return self._completion(body, model=model, streaming=False)
+            return self._completion(body, model=model, accept=JSON)
         return self._asking.models()
 
 

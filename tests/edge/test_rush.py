@@ -5,26 +5,26 @@ from contextlib import ExitStack
 import trio
 from trio.testing import MockClock
 
-from ccproxy_trio.edge.rush import A_RUSH, LOOK_EVERY, Rush, give_back_memory, tidy_up
+from ccproxy_trio.edge.rush import A_RUSH, LOOK_EVERY, UnderWay, give_back_memory, tidy_up
 
 
-async def _given_back(rush: Rush, nursery: trio.Nursery) -> list[float]:
+async def _given_back(under_way: UnderWay, nursery: trio.Nursery) -> list[float]:
     times: list[float] = []
-    nursery.start_soon(tidy_up, rush, lambda: times.append(trio.current_time()))
+    nursery.start_soon(tidy_up, under_way, lambda: times.append(trio.current_time()))
     await trio.sleep(LOOK_EVERY / 2)
     return times
 
 
 async def test_once_when_three_quarters_of_a_rush_have_gone(autojump_clock: MockClock) -> None:
-    rush = Rush()
+    under_way = UnderWay()
     async with trio.open_nursery() as nursery:
-        times = await _given_back(rush, nursery)
+        times = await _given_back(under_way, nursery)
         exchanges = ExitStack()
         for _ in range(A_RUSH // 4):
-            exchanges.enter_context(rush)
+            exchanges.enter_context(under_way)
         with ExitStack() as more:
             for _ in range(A_RUSH):
-                more.enter_context(rush)
+                more.enter_context(under_way)
             await trio.sleep(LOOK_EVERY)
             assert not times
         await trio.sleep(LOOK_EVERY * 5)
@@ -33,11 +33,11 @@ async def test_once_when_three_quarters_of_a_rush_have_gone(autojump_clock: Mock
 
 
 async def test_not_for_the_traffic_of_every_day(autojump_clock: MockClock) -> None:
-    rush = Rush()
+    under_way = UnderWay()
     async with trio.open_nursery() as nursery:
-        times = await _given_back(rush, nursery)
+        times = await _given_back(under_way, nursery)
         for _ in range(1000):
-            with rush:
+            with under_way:
                 pass
         await trio.sleep(LOOK_EVERY * 2)
         assert not times

@@ -502,3 +502,23 @@ async def test_the_operator_reads_what_the_client_was_told(autojump_clock: Clock
         message = json.loads(await client.body())["error"]["message"]
         ended = [entry for entry in house.journal if isinstance(entry, ExchangeEnded)]
     assert [entry.detail for entry in ended] == [message]
+
+
+@pytest.mark.parametrize("words", [1, 2, 3])
+async def test_a_stream_whose_client_stalls_before_its_last_frames_never_merely_ends(
+    words: int, autojump_clock: Clock
+) -> None:
+    """Whether it stalls before the last frames or earlier: no end without `message_stop` or an error event."""
+
+    async def briefly(answer: FakeAnswer) -> None:
+        for _ in range(words):
+            await answer.text("x" * 100)
+        await answer.finish()
+
+    async with virtual_house(settings_for("a"), a=FakeUpstream(briefly)) as house:
+        client = Client(house.connect(slow=True))
+        await client.post({"stream": True})
+        await trio.sleep(100)  # longer than any stall limit
+        await client.head()
+        await client.body()
+        assert client.kinds()[-1][1] in ("message_stop", "error")

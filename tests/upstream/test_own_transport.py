@@ -1,4 +1,4 @@
-"""Our transport over real sockets: reuse, the dead wire, early answers, and that nothing is left behind."""
+"""Our transport over real sockets: reuse, the dead link, early answers, and that nothing is left behind."""
 
 import os
 import socket

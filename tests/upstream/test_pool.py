@@ -6,7 +6,7 @@ import trio.testing
 
 from ccproxy_trio.upstream.transport.connecting import Origin
 from ccproxy_trio.upstream.transport.pool import Connection, Pool
-from tests.support.wires import Script
+from tests.support.links import Script
 
 HERE, THERE = Origin("http", "here", 80), Origin("http", "there", 80)
 
@@ -19,8 +19,8 @@ def taken(pool: Pool, origin: Origin = HERE) -> Connection:
 
 def connected(pool: Pool, origin: Origin = HERE) -> tuple[Connection, Script]:
     connection, peer = taken(pool, origin), Script([], stays=True)
-    assert connection.wire is None
-    connection.wire = peer.wire()
+    assert connection.link is None
+    connection.link = peer.link()
     return connection, peer
 
 
@@ -30,7 +30,7 @@ async def test_the_connection_used_last_is_used_next() -> None:
     pool.release(first)
     pool.release(second)
     assert [taken(pool), taken(pool)] == [second, first]
-    assert taken(pool).wire is None
+    assert taken(pool).link is None
 
 
 async def test_a_connection_that_has_something_to_say_is_closed() -> None:
@@ -38,7 +38,7 @@ async def test_a_connection_that_has_something_to_say_is_closed() -> None:
     connection, peer = connected(pool)
     pool.release(connection)
     peer.has_unread = True
-    assert taken(pool).wire is None
+    assert taken(pool).link is None
     assert peer.is_closed
 
 
@@ -50,7 +50,7 @@ async def test_an_idle_connection_grows_too_old(autojump_clock: trio.testing.Moc
     assert taken(pool) is connection
     pool.release(connection)
     await trio.sleep(30)
-    assert taken(pool).wire is None
+    assert taken(pool).link is None
     assert peer.is_closed
 
 
@@ -75,6 +75,22 @@ async def test_tidying_closes_what_is_too_old_although_nobody_asks(
     nursery.cancel_scope.cancel()
 
 
+async def test_tidying_at_the_very_instant_a_connection_grows_too_old_closes_it(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """At 2.3 s, 30 s later less 30 s is a little earlier: tidying must not go round and round there."""
+    pool = Pool(places=1, keep_alive=30)
+    nursery.start_soon(pool.tidy)
+    await trio.sleep(2.3)
+    connection, peer = connected(pool)
+    pool.release(connection)
+    await trio.sleep(30)
+    for _ in range(10):
+        await trio.lowlevel.checkpoint()
+    assert peer.is_closed
+    nursery.cancel_scope.cancel()
+
+
 async def test_an_idle_connection_elsewhere_makes_room_the_oldest_first() -> None:
     pool = Pool(places=2, keep_alive=30)
     old, old_peer = connected(pool, THERE)
@@ -82,7 +98,7 @@ async def test_an_idle_connection_elsewhere_makes_room_the_oldest_first() -> Non
     pool.release(old)
     await trio.lowlevel.checkpoint()
     pool.release(young)
-    assert taken(pool, HERE).wire is None
+    assert taken(pool, HERE).link is None
     assert (old_peer.is_closed, young_peer.is_closed) == (True, False)
 
 
@@ -119,7 +135,7 @@ async def test_a_place_that_came_free_goes_to_the_first_who_waits() -> None:
         await trio.testing.wait_all_tasks_blocked()
         connection.close()
         pool.release(connection)
-    assert got[0].wire is None
+    assert got[0].link is None
 
 
 @pytest.mark.parametrize("repeat", range(50))

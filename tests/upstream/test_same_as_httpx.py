@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccproxy_trio.upstream.transport.own import TrioTransport
-from tests.support.wires import Script, cut
+from tests.support.links import Script, cut
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 TOKENS = st.text("abcdefgh-", min_size=1, max_size=8).map(str.encode)
@@ -46,7 +46,7 @@ def answers(draw: st.DrawFn) -> bytes:
 
 def ours(pieces: list[bytes]) -> httpx.AsyncBaseTransport:
     async def connect(*_: object) -> Any:
-        return Script(pieces).wire()
+        return Script(pieces).link()
 
     return TrioTransport(tls=NO_TLS, connections=1, connect=connect)
 

@@ -2,12 +2,13 @@
 
 import datetime
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import hypercorn.trio
 import pytest
 import trio
@@ -17,7 +18,8 @@ from hypercorn.config import Config
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, TransportName
 from ccproxy_trio.translate.dialect import resolve
 from ccproxy_trio.upstream.client import Upstream
-from ccproxy_trio.upstream.transport import stock
+from ccproxy_trio.upstream.transport.body import body_of
+from ccproxy_trio.upstream.transport.own import TrioTransport
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
 CA = trustme.CA()
@@ -134,6 +136,66 @@ async def test_a_plain_port_is_a_tls_fault(transport: TransportName) -> None:
     assert caught.value.kind is FaultKind.TLS
 
 
+@asynccontextmanager
+async def speaking(
+    script: Callable[[trio.SSLStream[trio.SocketStream]], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """A server that plays `script` after each handshake; its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CA.issue_cert("localhost").configure_cert(context)
+
+    async def handle(raw: trio.SocketStream) -> None:
+        stream = trio.SSLStream(raw, context, server_side=True, https_compatible=True)
+        with suppress(trio.BrokenResourceError):
+            await stream.do_handshake()
+            await script(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+async def heard(carrying: TrioTransport, port: int, content: bytes) -> tuple[int, bytes]:
+    request = httpx.Request("POST", f"https://localhost:{port}/", content=content)
+    response = await carrying.handle_async_request(request)
+    async with body_of(response) as body:
+        return response.status_code, b"".join([data async for data in body])
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["closes", "stays"])
+async def test_a_refusal_is_heard_to_its_end_although_the_request_was_never_sent_whole(leaves: bool) -> None:
+    """Head and body are records of their own: they do not come in one read."""
+
+    async def script(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        await stream.receive_some(1000)
+        await stream.send_all(b"HTTP/1.1 413 Big\r\ncontent-length: 4\r\n\r\n")
+        await stream.send_all(b"long")
+        if leaves:
+            await stream.transport_stream.aclose()
+        else:
+            await trio.sleep_forever()
+
+    async with speaking(script) as port, TrioTransport(tls=trusting(), connections=1) as carrying:
+        for _ in range(2):
+            with trio.fail_after(10):
+                assert await heard(carrying, port, b"x" * 30_000_000) == (413, b"long")
+
+
+async def test_what_came_unasked_with_an_answer_is_nobodys_answer() -> None:
+    async def script(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        while await stream.receive_some():
+            # Two records in one segment: the client's next read of the socket brings both.
+            stream._ssl_object.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            stream._ssl_object.write(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nunasked")
+            tickets, stream._delayed_outgoing = stream._delayed_outgoing or b"", None
+            await stream.transport_stream.send_all(tickets + stream._outgoing.read())
+
+    async with speaking(script) as port, TrioTransport(tls=trusting(), connections=1) as carrying:
+        for _ in range(3):
+            assert await heard(carrying, port, b"{}") == (200, b"ok")
+
+
 async def test_http2_is_spoken_where_it_is_asked_for(tmp_path: Path, nursery: trio.Nursery) -> None:
     versions: list[str] = []
 
@@ -165,9 +227,3 @@ async def test_http2_is_spoken_where_it_is_asked_for(tmp_path: Path, nursery: tr
             assert [await answer_of(there) for _ in range(2)] == [b"one two"] * 2
         assert versions[-2:] == [version] * 2
     ended.set()
-
-
-def test_without_h2_there_is_no_http2_and_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stock.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match="needs the package h2"):
-        stock.stock_transport(tls=trusting(), connections=1, http2=True)

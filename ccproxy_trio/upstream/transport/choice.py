@@ -12,18 +12,14 @@ from ccproxy_trio.upstream.transport.stock import stock_transport
 
 
 def open_transport(name: TransportName, *, tls: ssl.SSLContext, connections: int) -> httpx.AsyncBaseTransport:
-    """A transport with its own pool of at most `connections`; whoever asks closes it.
-
-    Raises:
-        ImportError: HTTP/2 is asked for, and nothing is installed that speaks it.
-    """
+    """A transport with its own pool of at most `connections`; whoever asks closes it."""
     match name:
         case "trio":
             return TrioTransport(tls=tls, connections=connections)
         case "httpx":
-            return stock_transport(tls=tls, connections=connections, http2=False)
+            return stock_transport("http/1.1", tls=tls, connections=connections)
         case "httpx-http2":
-            return stock_transport(tls=tls, connections=connections, http2=True)
+            return stock_transport("h2", tls=tls, connections=connections)
         case _:
             assert_never(name)
 

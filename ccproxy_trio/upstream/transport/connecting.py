@@ -38,18 +38,60 @@ class Origin(Struct, frozen=True):
     port: int
 
 
-class Wire(Struct, frozen=True):
+class Link(Struct, frozen=True):
     """A byte stream to a peer, with two abilities that no abstract stream has.
 
     `close` closes at once, without a farewell. `has_unread`: bytes or an end lie there that nobody has read.
+    `mouth`: through what it speaks, where a stream that is interrupted would not listen any more either.
     """
 
     stream: trio.abc.Stream
     close: Callable[[], None]
     has_unread: Callable[[], bool]
+    mouth: "Mouth | None" = None
 
 
-async def connect(origin: Origin, tls: ssl.SSLContext) -> Wire:
+class Mouth(trio.abc.Stream):
+    """What an `SSLStream` speaks through. A send that fails or is cancelled would leave it deaf for ever.
+
+    So it is told that all was sent, and can go on to hear why a server takes no more. `is_cut` says the
+    truth.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._sending = trio.CancelScope()
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """Nothing more is sent. A send under way ends at once, wherever it is."""
+        self.is_cut = True
+        self._sending.cancel()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, as long as there is somebody to take it."""
+        with trio.CancelScope() as self._sending:
+            if self.is_cut:
+                self._sending.cancel()
+            try:
+                await self._stream.send_all(data)
+            except trio.BrokenResourceError:
+                self.is_cut = True
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As the stream does."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """As the stream does."""
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        """As the stream does."""
+        await self._stream.aclose()
+
+
+async def connect(origin: Origin, tls: ssl.SSLContext) -> Link:
     """Connect. Cancelling leaves nothing open.
 
     Raises:
@@ -63,7 +105,7 @@ async def connect(origin: Origin, tls: ssl.SSLContext) -> Wire:
         with suppress(OSError):
             stream.setsockopt(level, option, value)
     if origin.scheme == "http":
-        return Wire(stream, stream.socket.close, stream.socket.is_readable)
+        return Link(stream, stream.socket.close, stream.socket.is_readable)
     return await _secured(stream, origin, tls)
 
 
@@ -73,16 +115,23 @@ def _known_options() -> Iterator[tuple[int, int, int]]:
             yield getattr(socket, level), getattr(socket, option), value
 
 
-async def _secured(stream: trio.SocketStream, origin: Origin, tls: ssl.SSLContext) -> Wire:
+async def _secured(stream: trio.SocketStream, origin: Origin, tls: ssl.SSLContext) -> Link:
     # Said for each connection, since httpx says otherwise on the same context when it may use HTTP/2. There
     # is no wait between this and the line that reads it.
     tls.set_alpn_protocols(["http/1.1"])
-    secured = trio.SSLStream(stream, tls, server_hostname=origin.host, https_compatible=True)
+    mouth = Mouth(stream)
     with ExitStack() as undo:
         undo.callback(stream.socket.close)
+        secured = trio.SSLStream(mouth, tls, server_hostname=origin.host, https_compatible=True)
         try:
             await secured.do_handshake()
         except (trio.BrokenResourceError, OSError) as error:
             raise httpx.ConnectError(str(error)) from error
         undo.pop_all()
-    return Wire(secured, stream.socket.close, lambda: stream.socket.is_readable() or bool(secured.pending()))
+
+    def has_unread() -> bool:
+        # One read of the socket may bring more records than were asked for. They wait encrypted, where no
+        # public name reaches; overlooked, they would be taken for the answer to the next request.
+        return stream.socket.is_readable() or bool(secured.pending() or secured._incoming.pending)
+
+    return Link(secured, stream.socket.close, has_unread, mouth)

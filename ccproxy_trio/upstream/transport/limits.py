@@ -7,6 +7,7 @@ import httpx
 import trio
 from msgspec import Struct
 
+KEEP_ALIVE = 30.0  # seconds that a connection is kept for the next request
 _UNLIMITED = nullcontext()
 
 

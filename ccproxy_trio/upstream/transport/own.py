@@ -4,19 +4,19 @@
 2. The *pool* is asked for a connection (`pool.py`). A synchronous function decides: one that is kept and
    has nothing to say, or a place to make a new one, or none. Whoever gets none queues; the queue is served
    in order. From here on the request holds a place, and a `finally` gives it back, whatever happens.
-3. Where there is no wire yet, one is made (`connecting.py`): names looked up, addresses raced, TLS spoken.
+3. Where there is no link yet, one is made (`connecting.py`): names looked up, addresses raced, TLS spoken.
    One deadline is around all of it.
-4. An *exchange* (`exchange.py`) puts head and body together and sends them in one call. It reads until the
+4. A *round trip* (`round_trip.py`) puts head and body together and sends them in one call. It reads until the
    head of the answer is whole, counts before it parses, and lets h11 judge. A long request is sent by a
    task of its own, so that a refusal is heard while there is still something to say.
-5. A kept wire may have died since it was looked at: the server closed it just as the request was under way.
-   When no byte of an answer has come, the request is sent once more, on a new wire in the same place. It
-   happens once, and never to a new wire: there, death is an answer.
+5. A kept link may have died since it was looked at: the server closed it just as the request was under way.
+   When that shows at once and no byte of an answer has come, the request is sent once more, on a new link
+   in the same place. It happens once, and never to a new link: there, death is an answer.
 6. The caller gets the head, and a *body* that reads on demand: each `receive` is at most one read of the
    socket, and gives all that it brought (`chunks.py` takes chunks apart without a state machine's work for
    each). Nothing is read ahead, so a slow reader slows its server down by TCP's own window.
-7. At the body's end h11 says whether the wire may be used again. The place goes back in the same instant,
-   with the wire or without it; an answer that is left early takes its wire down with it.
+7. At the body's end h11 says whether the link may be used again. The place goes back in the same instant,
+   with the link or without it; an answer that is left early takes its link down with it.
 
 Cancellation needs no code of its own in any of this. Every wait is Trio's, so a cancelled request leaves
 through the `finally` of whoever holds the place, and closing a socket is synchronous: there is nothing left
@@ -30,16 +30,17 @@ from types import TracebackType
 
 import h11
 import httpx
+import trio
 
 from ccproxy_trio.upstream.transport.body import Body
-from ccproxy_trio.upstream.transport.connecting import Origin, Wire, connect
-from ccproxy_trio.upstream.transport.exchange import Exchange
-from ccproxy_trio.upstream.transport.limits import Limits, limits_of, within
+from ccproxy_trio.upstream.transport.connecting import Link, Origin, connect
+from ccproxy_trio.upstream.transport.limits import KEEP_ALIVE, Limits, limits_of, within
 from ccproxy_trio.upstream.transport.pool import Connection, Pool
+from ccproxy_trio.upstream.transport.round_trip import RoundTrip
 
-KEEP_ALIVE = 30.0  # seconds
+STALE_WITHIN = 2.0  # seconds after which a death is no farewell that crossed the request: it may be at work
 _PORTS = {"http": 80, "https": 443}
-Connect = Callable[[Origin, ssl.SSLContext], Awaitable[Wire]]
+Connect = Callable[[Origin, ssl.SSLContext], Awaitable[Link]]
 
 
 class TrioTransport(httpx.AsyncBaseTransport):
@@ -73,7 +74,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         connection = self._pool.take(origin) or await self._queued(origin, limits)
         answered = False
         try:
-            exchange, head = await self._answered(connection, question, content, limits)
+            trip, head = await self._answered(connection, question, content, limits)
             answered = True
         finally:
             if not answered:
@@ -82,7 +83,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             head.status_code,
             headers=head.headers.raw_items(),
-            stream=_OwnBody(exchange, connection, self._pool),
+            stream=_OwnBody(trip, connection, self._pool),
             extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
         )
 
@@ -92,20 +93,20 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     async def _answered(
         self, connection: Connection, question: h11.Request, content: bytes, limits: Limits
-    ) -> tuple[Exchange, h11.Response]:
-        """Ask on the wire that lies there; on a new one where there is none, or it turns out to be dead."""
-        if connection.wire is not None:
-            exchange = Exchange(connection.wire, limits)
+    ) -> tuple[RoundTrip, h11.Response]:
+        """Ask on the link that lies there; on a new one where there is none, or it turns out to be dead."""
+        if connection.link is not None:
+            trip, began_at = RoundTrip(connection.link, limits), trio.current_time()
             try:
-                return exchange, await exchange.ask(question, content)
+                return trip, await trip.ask(question, content)
             except (httpx.ReadError, httpx.RemoteProtocolError):
-                if exchange.heard:
+                if trip.heard or trio.current_time() - began_at > STALE_WITHIN:
                     raise
             connection.close()
         with within(limits.connect, httpx.ConnectTimeout):
-            connection.wire = await self._connect(connection.origin, self._tls)
-        exchange = Exchange(connection.wire, limits)
-        return exchange, await exchange.ask(question, content)
+            connection.link = await self._connect(connection.origin, self._tls)
+        trip = RoundTrip(connection.link, limits)
+        return trip, await trip.ask(question, content)
 
     async def tidy(self) -> None:
         """Close idle connections as their time comes, for ever. Run it beside the requests, or do without."""
@@ -119,24 +120,24 @@ class TrioTransport(httpx.AsyncBaseTransport):
 class _OwnBody(Body):
     """A body on one of the pool's connections, which goes back as soon as the end has been seen."""
 
-    def __init__(self, exchange: Exchange, connection: Connection, pool: Pool) -> None:
-        self._exchange = exchange
+    def __init__(self, trip: RoundTrip, connection: Connection, pool: Pool) -> None:
+        self._trip = trip
         self._connection: Connection | None = connection
         self._pool = pool
-        if exchange.over:
+        if trip.over:
             self._leave()
 
     @property
     def is_over(self) -> bool:
-        return self._exchange.over and not self._exchange.has_ready
+        return self._trip.over and not self._trip.has_ready
 
     async def receive(self) -> bytes:
         intact = False
         try:
-            data = await self._exchange.read()
+            data = await self._trip.read()
             intact = True
         finally:
-            if self._exchange.over or not intact:
+            if self._trip.over or not intact:
                 self._leave()
         return data
 
@@ -149,7 +150,7 @@ class _OwnBody(Body):
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if not (self._exchange.over and self._exchange.is_reusable):
+        if not (self._trip.over and self._trip.is_reusable):
             connection.close()
         self._pool.release(connection)
 

@@ -9,22 +9,22 @@ from collections import deque
 
 import trio
 
-from ccproxy_trio.upstream.transport.connecting import Origin, Wire
+from ccproxy_trio.upstream.transport.connecting import Link, Origin
 
 
 class Connection:
-    """A place in the pool, and the wire that lies there, if there is one."""
+    """A place in the pool, and the link that lies there, if there is one."""
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self.wire: Wire | None = None
-        self.idle_since = -math.inf  # Trio's clock; of interest while it is kept
+        self.link: Link | None = None
+        self.kept_at = -math.inf  # Trio's clock; of interest while it is kept
 
     def close(self) -> None:
-        """Close the wire at once. The place stays."""
-        if self.wire is not None:
-            self.wire.close()
-            self.wire = None
+        """Close the link at once. The place stays."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
 
 
 class _Waiter:
@@ -89,13 +89,13 @@ class Pool:
             self._serve()
 
     def release(self, connection: Connection) -> None:
-        """Give the place back. A wire that still lies there is kept for the next request."""
+        """Give the place back. A link that still lies there is kept for the next request."""
         self._out.discard(connection)
-        if connection.wire is None or self._is_closed:
+        if connection.link is None or self._is_closed:
             connection.close()
             self._free += 1
         else:
-            connection.idle_since = trio.current_time()
+            connection.kept_at = trio.current_time()
             self._kept.setdefault(connection.origin, []).append(connection)
             self._grew.set()
         self._serve()
@@ -105,7 +105,7 @@ class Pool:
         self._is_closed = True
         for connection in self._out:
             connection.close()
-        self._let_go(older_than=math.inf)
+        self._let_go(now=math.inf)
         while self._queue:
             self._queue.popleft().served.set()
 
@@ -115,18 +115,18 @@ class Pool:
             while not self._kept:
                 self._grew = trio.Event()
                 await self._grew.wait()
-            oldest = min(kept[0].idle_since for kept in self._kept.values())
+            oldest = min(kept[0].kept_at for kept in self._kept.values())
             await trio.sleep_until(oldest + self._keep_alive)
-            self._let_go(older_than=trio.current_time() - self._keep_alive)
+            self._let_go(now=trio.current_time())
 
     # -- what decides --
 
     def _decided(self, origin: Origin) -> Connection | None:
-        self._let_go(older_than=trio.current_time() - self._keep_alive)
+        self._let_go(now=trio.current_time())
         connection = self._usable(origin)
         if connection is None:
             if not self._free and self._kept:
-                self._close_oldest(min(self._kept, key=lambda each: self._kept[each][0].idle_since))
+                self._close_oldest(min(self._kept, key=lambda each: self._kept[each][0].kept_at))
             if not self._free:
                 return None
             self._free -= 1
@@ -140,7 +140,7 @@ class Pool:
         found = None
         while kept and found is None:
             connection = kept.pop()
-            if connection.wire is not None and not connection.wire.has_unread():
+            if connection.link is not None and not connection.link.has_unread():
                 found = connection
             else:
                 connection.close()
@@ -158,9 +158,10 @@ class Pool:
             waiter.connection = connection
             waiter.served.set()
 
-    def _let_go(self, *, older_than: float) -> None:
+    def _let_go(self, *, now: float) -> None:
+        # The same sum as in `tidy`: a difference may be rounded otherwise, and `tidy` would never wait again.
         for origin in list(self._kept):
-            while origin in self._kept and self._kept[origin][0].idle_since <= older_than:
+            while origin in self._kept and self._kept[origin][0].kept_at + self._keep_alive <= now:
                 self._close_oldest(origin)
 
     def _close_oldest(self, origin: Origin) -> None:

@@ -1,17 +1,18 @@
 """httpx's own transport behind the same door as ours: for HTTP/2, and for whoever trusts it more."""
 
-import importlib.util
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import cast
+from typing import Literal, cast
 
 import httpx
 import trio
 
 from ccproxy_trio.upstream.transport.body import Body
-from ccproxy_trio.upstream.transport.own import KEEP_ALIVE
+from ccproxy_trio.upstream.transport.limits import KEEP_ALIVE
+
+Protocol = Literal["http/1.1", "h2"]  # as ALPN names them
 
 CLOSE_WITHIN = 1.0  # seconds; what closes connections is shielded, and must not take long
 
@@ -41,17 +42,11 @@ class HttpxTransport(httpx.AsyncHTTPTransport):
         return response
 
 
-def stock_transport(*, tls: ssl.SSLContext, connections: int, http2: bool) -> HttpxTransport:
-    """httpx's transport, with a pool as large as ours would be.
-
-    Raises:
-        ImportError: HTTP/2 is asked for, and nothing is installed that speaks it.
-    """
-    if http2 and importlib.util.find_spec("h2") is None:
-        raise ImportError("the transport httpx-http2 needs the package h2, which is not installed")
+def stock_transport(speaking: Protocol, *, tls: ssl.SSLContext, connections: int) -> HttpxTransport:
+    """httpx's transport, with a pool as large as ours would be. "h2" is spoken where TLS agrees on it."""
     return HttpxTransport(
         verify=tls,
-        http2=http2,
+        http2=speaking == "h2",
         trust_env=False,  # HTTPS_PROXY or .netrc must not see the key
         limits=httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE

@@ -1,8 +1,8 @@
-"""One request and its answer on one wire: h11 judges, Trio carries.
+"""One request and its answer on one link: h11 judges, Trio carries.
 
 h11 is a state machine without I/O. It is told what was sent and what came, and says what it means; whether
-the wire can be used again is its judgement too. Each exchange has its own: they are cheap, and nothing of
-one exchange can leak into the next.
+the link can be used again is its judgement too. Each round trip has its own: they are cheap, and nothing
+of one can leak into the next.
 """
 
 import re
@@ -12,7 +12,7 @@ import httpx
 import trio
 
 from ccproxy_trio.upstream.transport.chunks import PlainChunks
-from ccproxy_trio.upstream.transport.connecting import Wire
+from ccproxy_trio.upstream.transport.connecting import Link
 from ccproxy_trio.upstream.transport.limits import Limits, within
 
 READ_BYTES = 64 * 1024  # the most of one read; a burst in one read is passed on in one piece
@@ -29,15 +29,15 @@ _FIRST_PRINTABLE = 0x21  # what begins below it is no HTTP (a TLS alert: 0x15), 
 _LOST = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
-class Exchange:
-    """`ask` once, then `read` until it is `over`. Cancelling spoils the wire; whoever owns it closes it.
+class RoundTrip:
+    """`ask` once, then `read` until it is `over`. Cancelling spoils the link; whoever owns it closes it.
 
     `heard`: at least one byte of an answer came. `over`: its body came to its end, although some of it may
     still wait to be fetched by `read`.
     """
 
-    def __init__(self, wire: Wire, limits: Limits) -> None:
-        self._wire = wire
+    def __init__(self, link: Link, limits: Limits) -> None:
+        self._link = link
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK_LINE_BYTES)
         self._plain: PlainChunks | None = None  # as long as h11 need not see the body
@@ -55,7 +55,7 @@ class Exchange:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the wire may carry another exchange."""
+        """Whether the link may carry another round trip."""
         return (
             self._h11.our_state is h11.DONE
             and self._h11.their_state is h11.DONE
@@ -88,10 +88,11 @@ class Exchange:
         """False: the peer takes no more. Whoever listens will hear why."""
         try:
             with within(self._limits.write, httpx.WriteTimeout):
-                await self._wire.stream.send_all(data)
+                await self._link.stream.send_all(data)
         except _LOST:
             return False
-        return True
+        mouth = self._link.mouth
+        return mouth is None or not mouth.is_cut
 
     async def _ask_at_length(self, head: bytes, framed: bytes) -> h11.Response:
         """Listen while speaking. Nothing is raised inside the nursery: it would come out as a group."""
@@ -105,17 +106,24 @@ class Exchange:
                     await said.wait()
             except httpx.TransportError as error:
                 answer = error
-            nursery.cancel_scope.cancel()  # refused, or lost: nobody wants the rest
+            if not said.is_set():  # refused, or lost: nobody wants the rest
+                self._fall_silent(nursery.cancel_scope)
         if isinstance(answer, httpx.TransportError):
             raise self._trouble or answer
         return answer
+
+    def _fall_silent(self, speaking: trio.CancelScope) -> None:
+        if self._link.mouth is None:
+            speaking.cancel()
+        else:
+            self._link.mouth.cut()
 
     async def _speak(self, head: bytes, framed: bytes, said: trio.Event) -> None:
         try:
             self._all_sent = await self._say(head) and await self._say(framed)
         except httpx.WriteTimeout as late:
             self._trouble = late
-            self._wire.close()  # or the other task would go on listening
+            self._link.close()  # or the other task would go on listening
         said.set()
 
     async def _hear(self) -> h11.Response:
@@ -163,7 +171,7 @@ class Exchange:
         framing = {name for name, _ in head.headers}
         is_chunked = b"transfer-encoding" in framing
         # Both at once is how one message is passed off as two. h11 goes by the chunks, as it has to; what
-        # follows on this wire is nobody's answer.
+        # follows on this link is nobody's answer.
         self._is_ambiguous = is_chunked and b"content-length" in framing
         if is_chunked:
             self._judged(b"")  # some have no body whatever the head says, and are over by this
@@ -173,7 +181,7 @@ class Exchange:
     # -- the body --
 
     async def read(self) -> bytes:
-        """The next bytes, b"" at the body's end. All that one read of the wire brought is one item.
+        """The next bytes, b"" at the body's end. All that one read of the link brought is one item.
 
         Raises:
             httpx.TransportError: the connection was lost, the framing is broken, or a limit was passed.
@@ -192,7 +200,7 @@ class Exchange:
     async def _receive(self) -> bytes:
         try:
             with within(self._limits.read, httpx.ReadTimeout):
-                data = await self._wire.stream.receive_some(READ_BYTES)
+                data = await self._link.stream.receive_some(READ_BYTES)
         except _LOST as error:
             raise httpx.ReadError(str(error)) from error
         if data:

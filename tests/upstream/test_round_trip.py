@@ -1,4 +1,4 @@
-"""One exchange on one wire: every framing, whole, byte by byte and cut at random; every limit."""
+"""One round trip on one link: every framing, whole, byte by byte and cut at random; every limit."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from ccproxy_trio.upstream.transport import exchange as under_test
+from ccproxy_trio.upstream.transport import round_trip as under_test
 from ccproxy_trio.upstream.transport.chunks import PlainChunks, Taken
-from ccproxy_trio.upstream.transport.exchange import Exchange
 from ccproxy_trio.upstream.transport.limits import Limits
-from tests.support.wires import Script, cut, one_by_one
+from ccproxy_trio.upstream.transport.round_trip import RoundTrip
+from tests.support.links import Script, cut, one_by_one
 
 Cutting = Callable[[bytes], list[bytes]]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -22,7 +22,7 @@ CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
 
 class Outcome(Struct):
-    """How an exchange went."""
+    """How a round trip went."""
 
     status: int | None = None
     body: bytes = b""
@@ -36,20 +36,20 @@ async def exchanged(
     pieces: list[bytes], *, method: str = "POST", stays: bool = False, **limits: float
 ) -> Outcome:
     peer, outcome = Script(pieces, stays=stays), Outcome()
-    exchange = Exchange(peer.wire(), Limits(**limits))
+    trip = RoundTrip(peer.link(), Limits(**limits))
     request = h11.Request(method=method, target="/", headers=[("host", "x"), ("content-length", "2")])
     try:
         with trio.fail_after(20):
-            head = await exchange.ask(request, b"{}")
+            head = await trip.ask(request, b"{}")
         outcome.status = head.status_code
-        while data := await exchange.read():
+        while data := await trip.read():
             outcome.body += data
             outcome.items += 1
-        assert exchange.over
-        assert await exchange.read() == b""
+        assert trip.over
+        assert await trip.read() == b""
     except httpx.TransportError as error:
         outcome.error = f"{type(error).__name__}: {error}"
-    outcome.reusable = exchange.over and exchange.is_reusable
+    outcome.reusable = trip.over and trip.is_reusable
     outcome.told = peer.told
     return outcome
 
@@ -97,7 +97,7 @@ async def test_an_answer_is_read_as_it_is_framed(
 ) -> None:
     outcome = await exchanged(cutting(answer))
     assert (outcome.status, outcome.body, outcome.error) == (status, body, None)
-    # Cut into bytes, what follows an answer has not come yet; the pool finds it unread on the wire.
+    # Cut into bytes, what follows an answer has not come yet; the pool finds it unread on the link.
     has_more = answer.endswith((b"more", b"xHTTP/1.1 200 OK\r\n"))
     assert outcome.reusable == (reusable or (cutting is one_by_one and has_more))
 
@@ -165,7 +165,7 @@ async def test_what_grows_without_an_end_is_cut(flood: bytes, size: int) -> None
 
 
 async def test_what_is_too_large_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Exchange, "_parsed", lambda *_: pytest.fail("it was parsed"))
+    monkeypatch.setattr(RoundTrip, "_parsed", lambda *_: pytest.fail("it was parsed"))
     outcome = await exchanged([OK + b"a:b\r\n" * 300 + b"\r\n"], stays=True)
     assert "more lines" in str(outcome.error)
 
@@ -191,24 +191,24 @@ async def test_the_request_goes_out_in_one_piece() -> None:
 async def test_a_peer_that_takes_no_more_may_have_answered(size: int, status: int) -> None:
     peer = Script([b"HTTP/1.1 %d X\r\ncontent-length: 4\r\n\r\ntext" % status])
     peer.is_deaf = True
-    exchange = Exchange(peer.wire(), Limits())
+    trip = RoundTrip(peer.link(), Limits())
     request = h11.Request(method="POST", target="/", headers=[("host", "x"), ("content-length", str(size))])
     with trio.fail_after(5):
-        assert (await exchange.ask(request, b"x" * size)).status_code == status
-        assert await exchange.read() == b"text"
-    assert exchange.over
-    assert not exchange.is_reusable
+        assert (await trip.ask(request, b"x" * size)).status_code == status
+        assert await trip.read() == b"text"
+    assert trip.over
+    assert not trip.is_reusable
 
 
 @pytest.mark.parametrize("size", [2, 200_000])
 async def test_a_peer_that_takes_no_more_and_says_nothing_has_disconnected(size: int) -> None:
     peer = Script([])
     peer.is_deaf = True
-    exchange = Exchange(peer.wire(), Limits())
+    trip = RoundTrip(peer.link(), Limits())
     request = h11.Request(method="POST", target="/", headers=[("host", "x"), ("content-length", str(size))])
     with trio.fail_after(5), pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
-        await exchange.ask(request, b"x" * size)
-    assert not exchange.heard
+        await trip.ask(request, b"x" * size)
+    assert not trip.heard
 
 
 @pytest.mark.parametrize("pieces", [[], [OK], [OK + b"content-length: 3\r\n\r\n", b"x"]])

@@ -1,10 +1,10 @@
-"""Wires without sockets: what a peer says, cut as a test wants it."""
+"""Links without sockets: what a peer says, cut as a test wants it."""
 
 from collections.abc import Iterable, Sequence
 
 import trio
 
-from ccproxy_trio.upstream.transport.connecting import Wire
+from ccproxy_trio.upstream.transport.connecting import Link
 
 
 class Script(trio.abc.Stream):
@@ -21,12 +21,12 @@ class Script(trio.abc.Stream):
         self.is_closed = False
         self.has_unread = False
 
-    def wire(self) -> Wire:
-        """A wire to it."""
-        return Wire(self, self.close, lambda: self.has_unread)
+    def link(self) -> Link:
+        """A link to it."""
+        return Link(self, self.close, lambda: self.has_unread)
 
     def close(self) -> None:
-        """What the wire's `close` does."""
+        """What the link's `close` does."""
         self.is_closed = True
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
