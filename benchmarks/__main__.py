@@ -2,7 +2,24 @@
 
 import click
 
-from benchmarks import fallback, grammar
+from benchmarks import (
+    ask,
+    compare,
+    everything,
+    fallback,
+    gauge,
+    grammar,
+    memory,
+    overhead,
+    plots,
+    profile,
+    results,
+    sse,
+    startup,
+    streams,
+    translate,
+    workers,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -10,7 +27,24 @@ def main() -> None:
     """Measure the proxy. It runs as a process of its own; everything stays on 127.0.0.1."""
 
 
-for benchmark in (fallback, grammar):
+for benchmark in (
+    ask,
+    compare,
+    everything,
+    fallback,
+    gauge,
+    grammar,
+    memory,
+    overhead,
+    plots,
+    profile,
+    results,
+    sse,
+    startup,
+    streams,
+    translate,
+    workers,
+):
     main.add_command(benchmark.command)
 
 

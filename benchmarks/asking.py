@@ -1,5 +1,6 @@
 """The load generator: one HTTP/1.1 connection that asks and times the answers. h11 over a Trio stream."""
 
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -8,6 +9,7 @@ import trio
 from msgspec import Struct
 
 WORD = b"answered-by-"  # followed by the provider's name, it is each word of an answer
+BROKEN_OFF = b"event: error"  # how a stream ends whose provider died in the middle of it
 ANSWER_WITHIN = 10.0  # seconds; only a fault of ours takes longer
 CHUNK_BYTES = 65536
 
@@ -21,6 +23,26 @@ class Timing(Struct, frozen=True):
 
     to_first_content: float
     to_end: float
+
+
+class Heard(Struct, frozen=True, kw_only=True):
+    """A whole answer. Instants on Trio's clock; `seen_at` has those marks that came."""
+
+    status: int
+    answer: bytes
+    began_at: float
+    seen_at: Mapping[bytes, float]
+    ended_at: float
+
+    def is_by(self, provider: str) -> bool:
+        """Whether every word of it is this provider's, and it reached its end."""
+        words = self.answer.count(WORD)
+        return 0 < words == self.answer.count(WORD + provider.encode()) and BROKEN_OFF not in self.answer
+
+    @property
+    def tail(self) -> str:
+        """Its end, for people."""
+        return self.answer[-300:].decode(errors="replace")
 
 
 class Client:
@@ -44,27 +66,40 @@ class Client:
         """Ask once and time the answer. Where a new connection is needed, it is made before the clock starts.
 
         Raises:
-            Spoiled: the status is not 200, or another provider has answered.
+            Spoiled: the status is not 200, or another provider has answered, if only in part.
+            trio.TooSlowError: no whole answer in `ANSWER_WITHIN` seconds.
+            OSError: nobody listens there.
+        """
+        heard = await self.hear(path, body, marks=(WORD,))
+        first_content_at = heard.seen_at.get(WORD)
+        if heard.status != 200 or first_content_at is None or not heard.is_by(answered_by):
+            raise Spoiled(f"HTTP {heard.status} where {answered_by} should have answered: {heard.tail}")
+        return Timing(first_content_at - heard.began_at, heard.ended_at - heard.began_at)
+
+    async def hear(self, path: str, body: bytes, *, marks: Sequence[bytes]) -> Heard:
+        """Ask once, and note when each of `marks` was first seen in the answer.
+
+        Raises:
+            Spoiled: the connection ended without an answer.
             trio.TooSlowError: no whole answer in `ANSWER_WITHIN` seconds.
             OSError: nobody listens there.
         """
         stream = await self._connected()
-        first_content_at = None
+        seen_at: dict[bytes, float] = {}
         answer = bytearray()
         with trio.fail_after(ANSWER_WITHIN):
             began_at = trio.current_time()
-            await stream.send_all(self._request("POST", path, body))
+            await stream.send_all(request_bytes(self._connection, "POST", path, body, port=self._port))
             status = await self._status(stream)
             while isinstance(event := await self._next_event(stream), h11.Data):
                 answer += event.data
-                if first_content_at is None and WORD in answer:
-                    first_content_at = trio.current_time()
+                new = [mark for mark in marks if mark not in seen_at and mark in answer]
+                seen_at |= dict.fromkeys(new, trio.current_time())
             ended_at = trio.current_time()
             await self._make_ready(stream)
-        if status != 200 or first_content_at is None or WORD + answered_by.encode() not in answer:
-            told = answer[-300:].decode(errors="replace")
-            raise Spoiled(f"HTTP {status} where {answered_by} should have answered: {told}")
-        return Timing(first_content_at - began_at, ended_at - began_at)
+        return Heard(
+            status=status, answer=bytes(answer), began_at=began_at, seen_at=seen_at, ended_at=ended_at
+        )
 
     async def status_of(self, path: str) -> int:
         """The status of a GET.
@@ -73,13 +108,28 @@ class Client:
             Spoiled: the connection ended without an answer.
             OSError: nobody listens there.
         """
-        stream = await self._connected()
-        await stream.send_all(self._request("GET", path, b""))
-        status = await self._status(stream)
-        while isinstance(await self._next_event(stream), h11.Data):
-            pass
-        await self._make_ready(stream)
+        status, _ = await self._get(path)
         return status
+
+    async def body_of(self, path: str) -> bytes:
+        """What a GET brings, whatever its status.
+
+        Raises:
+            Spoiled: the connection ended without an answer.
+            OSError: nobody listens there.
+        """
+        _, body = await self._get(path)
+        return body
+
+    async def _get(self, path: str) -> tuple[int, bytes]:
+        stream = await self._connected()
+        await stream.send_all(request_bytes(self._connection, "GET", path, b"", port=self._port))
+        status = await self._status(stream)
+        body = bytearray()
+        while isinstance(event := await self._next_event(stream), h11.Data):
+            body += event.data
+        await self._make_ready(stream)
+        return status, bytes(body)
 
     async def _connected(self) -> trio.SocketStream:
         if self._stream is None:
@@ -95,19 +145,6 @@ class Client:
         self._stream = None
         await stream.aclose()
 
-    def _request(self, method: str, path: str, body: bytes) -> bytes:
-        headers = [
-            ("host", f"127.0.0.1:{self._port}"),
-            ("content-type", "application/json"),
-            ("content-length", str(len(body))),
-            ("anthropic-version", "2023-06-01"),
-            ("x-api-key", "any"),
-        ]
-        head = h11.Request(method=method, target=path, headers=headers)
-        return b"".join(
-            self._connection.send(e) or b"" for e in (head, h11.Data(data=body), h11.EndOfMessage())
-        )
-
     async def _status(self, stream: trio.SocketStream) -> int:
         event = await self._next_event(stream)
         if not isinstance(event, h11.Response):
@@ -120,3 +157,16 @@ class Client:
             if isinstance(event, h11.Event):
                 return event
             self._connection.receive_data(await stream.receive_some(CHUNK_BYTES))
+
+
+def request_bytes(connection: h11.Connection, method: str, path: str, body: bytes, *, port: int) -> bytes:
+    """A whole request to `port` on 127.0.0.1, with the headers that Anthropic's clients send."""
+    headers = [
+        ("host", f"127.0.0.1:{port}"),
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("anthropic-version", "2023-06-01"),
+        ("x-api-key", "any"),
+    ]
+    head = h11.Request(method=method, target=path, headers=headers)
+    return b"".join(connection.send(e) or b"" for e in (head, h11.Data(data=body), h11.EndOfMessage()))

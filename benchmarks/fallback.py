@@ -1,126 +1,48 @@
 """What failing over costs: requests whose first provider fails, beside undisturbed ones, in random order.
 
-One proxy serves all cases, so they share its warm code and whatever else the machine does meanwhile. The
-tiers keep them apart: on each, another first provider stands before the same second one.
-
-    big     moody (as the case wants it), steady
-    middle  absent (refuses connections), steady
-    small   shut (its circuit is opened before the first measurement), steady
+All cases of one configuration are served by one proxy, so they share its warm code and whatever else the
+machine does meanwhile. The cases are in `fallback_cases`.
 """
 
-import platform
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import click
+import msgspec
 import trio
-from msgspec import Struct
 
-from benchmarks.asking import Client, Spoiled, Timing
+from benchmarks.asking import BROKEN_OFF, WORD, Client, Heard, Spoiled
+from benchmarks.fallback_cases import (
+    ALONE,
+    BIG,
+    CASES,
+    DEADLINE,
+    HEALTHY,
+    OPEN,
+    REOPENS_AFTER,
+    Case,
+    Cast,
+    Outcome,
+    Setup,
+    open_cast,
+)
 from benchmarks.front import json_option, measured, tell
+from benchmarks.machine import versions
 from benchmarks.prompt import completion_request, messages_request
 from benchmarks.proxy import running_proxy
 from benchmarks.report import Measure, Report, Sample, draw, encode, report
-from benchmarks.scripted import Mood, ScriptedProvider
-from ccproxy_trio.version import __version__
+from benchmarks.scripted import LAST_BREATH, Mood
+from benchmarks.subjects import COMPLETIONS, MESSAGES
+from ccproxy_trio.edge.health import Health
 
-DEADLINE = 0.4  # seconds that a hanging provider is given
-ALL_WITHIN = 60.0  # seconds; what was measured by then is reported
+ALL_WITHIN = 120.0  # seconds; what was measured by then is reported
 WARM_UPS = 3
-MESSAGES, COMPLETIONS = "/v1/messages?beta=true", "/v1/chat/completions"
-NEVER = 86_400.0  # seconds; longer than any measurement
+ASK_AGAIN = 64  # times, until chance chooses the provider that fails
 
 Run = Callable[[], Awaitable[list[Sample]]]
-
-
-class Case(Struct, frozen=True, kw_only=True):
-    """One kind of request, measured in each `every`-th round.
-
-    `model` chooses the tier and with it the first provider; the moody one is in `mood`. `meets`: whether
-    the first provider gets the request to see.
-    """
-
-    name: str
-    model: str
-    answered_by: str
-    mood: Mood = Mood.WELL
-    meets: bool
-    every: int = 1
-
-
-ALONE = "(no proxy)"
-HEALTHY = Case(name="healthy", model="claude-opus-4-8", answered_by="moody", meets=True)
-OPEN = Case(name="circuit open", model="claude-haiku-4-5", answered_by="steady", meets=False)
-CASES = (
-    HEALTHY,
-    OPEN,
-    Case(name="refuses", model="claude-sonnet-5", answered_by="steady", meets=False),
-    Case(name="answers 500", model="claude-opus-4-8", answered_by="steady", mood=Mood.BROKEN, meets=True),
-    Case(name="answers 429", model="claude-opus-4-8", answered_by="steady", mood=Mood.LIMITED, meets=True),
-    Case(
-        name=f"hangs ({DEADLINE * 1000:.0f} ms)",
-        model="claude-opus-4-8",
-        answered_by="steady",
-        mood=Mood.HANGING,
-        meets=True,
-        every=5,
-    ),
-)
-
-
-class Cast:
-    """The four providers."""
-
-    def __init__(self) -> None:
-        self.moody = ScriptedProvider("moody")
-        self.absent = ScriptedProvider("absent")
-        self.shut = ScriptedProvider("shut", mood=Mood.KEY_REFUSED)
-        self.steady = ScriptedProvider("steady")
-
-    @property
-    def met(self) -> int:
-        """How many requests the first providers got, all told."""
-        return self.moody.met + self.shut.met
-
-    def config(self) -> Mapping[str, object]:
-        """The proxy's configuration: nothing but `shut` ever opens a circuit or has to rest."""
-        first, second = {"priority": 1}, {"priority": 2}
-        return {
-            "providers": [
-                # The time goes for every request to it; an answer in its right mind takes a few ms.
-                self.moody.entry("big") | first | {"timeout": DEADLINE},
-                self.absent.entry("middle") | first,
-                self.shut.entry("small") | first,
-                self.steady.entry("big", "middle", "small") | second,
-            ],
-            "health_check_interval": 0,
-            "circuit_breaker": {
-                "failure_threshold": 10_000,
-                "minimum_requests": 0,
-                "recovery_timeout": NEVER,
-                "max_recovery_timeout": NEVER,
-                "cooldown_default": 0.001,
-                "cooldown_max": 0.001,
-            },
-            "retry_budget": {"ratio": 10, "min_per_s": 1000},
-        }
-
-
-@asynccontextmanager
-async def open_cast() -> AsyncIterator[Cast]:
-    """Serve the providers while the block runs; `absent` only holds its port."""
-    cast = Cast()
-    try:
-        async with trio.open_nursery() as nursery:
-            for provider in (cast.moody, cast.shut, cast.steady):
-                await nursery.start(trio.serve_listeners, provider.serve, [provider.listen()])
-            yield cast
-            nursery.cancel_scope.cancel()
-    finally:
-        cast.absent.close()
 
 
 async def measure(rounds: int) -> Report:
@@ -129,21 +51,27 @@ async def measure(rounds: int) -> Report:
     Raises:
         Spoiled: a request did not meet the providers that its case demands. (In an ExceptionGroup.)
     """
-    async with (
-        open_cast() as cast,
-        running_proxy(cast.config()) as proxy,
-        Client(proxy.port) as proxied,
-        Client(cast.steady.port) as straight,
-    ):
+    async with open_cast() as cast, _clients(cast) as proxied, Client(cast.steady.port) as straight:
         samples = await _measured(Bench(cast, proxied, straight), rounds)
-    facts = {
-        "ccproxy_trio": __version__,
-        "Python": platform.python_version(),
-        "bytes a request": str(len(messages_request(HEALTHY.model, stream=True))),
+    facts = versions() | {
+        "bytes a request": str(len(messages_request(BIG, stream=True))),
         "timeout in ms": f"{DEADLINE * 1000:.0f}",
+        "ms from a dying provider's last byte to its reset": f"{LAST_BREATH * 1000:.0f}",
     }
     names = (ALONE, *(case.name for case in CASES))
-    return report(samples, cases=names, baseline=HEALTHY.name, facts=facts)
+    against = {case.name: case.against for case in CASES}
+    return report(samples, cases=names, baseline=HEALTHY.name, against=against, facts=facts)
+
+
+@asynccontextmanager
+async def _clients(cast: Cast) -> AsyncIterator[Mapping[Setup, Client]]:
+    """A client of a proxy for each configuration."""
+    async with AsyncExitStack() as stack:
+        clients: dict[Setup, Client] = {}
+        for setup in Setup:
+            proxy = await stack.enter_async_context(running_proxy(cast.config(setup)))
+            clients[setup] = await stack.enter_async_context(Client(proxy.port))
+        yield clients
 
 
 async def _measured(bench: "Bench", rounds: int) -> list[Sample]:
@@ -165,9 +93,9 @@ async def _measured(bench: "Bench", rounds: int) -> list[Sample]:
 
 
 class Bench:
-    """The requests of every case, over two clients: of the proxy, and straight of the second provider."""
+    """The requests of every case, over a client of each proxy, and straight of the second provider."""
 
-    def __init__(self, cast: Cast, proxied: Client, straight: Client) -> None:
+    def __init__(self, cast: Cast, proxied: Mapping[Setup, Client], straight: Client) -> None:
         self._cast = cast
         self._proxied = proxied
         self._straight = straight
@@ -189,7 +117,7 @@ class Bench:
     async def open_circuit(self) -> None:
         """Let `shut` reject its key, once: that opens a circuit whatever the threshold."""
         body = self._bodies[OPEN.model, False]
-        await self._proxied.post(MESSAGES, body, answered_by=OPEN.answered_by)
+        await self._proxied[OPEN.setup].post(MESSAGES, body, answered_by="steady")
 
     async def _alone(self) -> list[Sample]:
         timing = await self._straight.post(COMPLETIONS, self._completion, answered_by="steady")
@@ -199,25 +127,66 @@ class Bench:
         ]
 
     async def _streaming(self, case: Case) -> list[Sample]:
-        timing = await self._ask(case, stream=True)
-        return [
-            Sample(case.name, Measure.FIRST, timing.to_first_content),
-            Sample(case.name, Measure.END, timing.to_end),
-        ]
+        heard = await self._ask(case, stream=True)
+        first = Sample(case.name, Measure.FIRST, heard.seen_at[WORD] - heard.began_at)
+        if case.outcome is Outcome.BROKEN_OFF:
+            return [
+                first,
+                Sample(case.name, Measure.ERROR, heard.seen_at[BROKEN_OFF] - self._cast.moody.died_at),
+            ]
+        return [first, Sample(case.name, Measure.END, heard.ended_at - heard.began_at)]
 
     async def _whole(self, case: Case) -> list[Sample]:
-        timing = await self._ask(case, stream=False)
-        return [Sample(case.name, Measure.WHOLE, timing.to_end)]
+        heard = await self._ask(case, stream=False)
+        return [Sample(case.name, Measure.WHOLE, heard.ended_at - heard.began_at)]
 
-    async def _ask(self, case: Case, *, stream: bool) -> Timing:
+    async def _ask(self, case: Case, *, stream: bool) -> Heard:
+        """The case's answer, after as many requests as it takes to get to the provider that is to fail."""
+        await self._prepare(case)
         self._cast.moody.mood = case.mood
-        met_before = self._cast.met
+        for _ in range(ASK_AGAIN):
+            met_before = self._cast.met
+            heard = await self._heard(case, stream=stream)
+            met = self._cast.met - met_before
+            if case.meets is not None and met != case.meets:
+                raise Spoiled(f"{case.name}: the first provider got {met} requests")
+            if met or case.mood is Mood.WELL or case.meets == 0:
+                return heard
+        raise Spoiled(f"{case.name}: of {ASK_AGAIN} requests the first provider got none")
+
+    async def _heard(self, case: Case, *, stream: bool) -> Heard:
         body = self._bodies[case.model, stream]
-        timing = await self._proxied.post(MESSAGES, body, answered_by=case.answered_by)
-        met = self._cast.met - met_before
-        if met != case.meets:
-            raise Spoiled(f"{case.name}: the first provider got {met} requests")
-        return timing
+        heard = await self._proxied[case.setup].hear(MESSAGES, body, marks=(WORD, BROKEN_OFF))
+        breaks_off = stream and case.outcome is Outcome.BROKEN_OFF
+        if breaks_off:
+            is_right = WORD in heard.seen_at and BROKEN_OFF in heard.seen_at
+        elif case.answered_by is None:
+            is_right = heard.is_by("moody") or heard.is_by("steady")
+        else:
+            is_right = heard.is_by(case.answered_by)
+        if heard.status != 200 or not is_right:
+            raise Spoiled(f"{case.name}: HTTP {heard.status} with the wrong answer: {heard.tail}")
+        return heard
+
+    async def _prepare(self, case: Case) -> None:
+        """Bring the moody provider's circuit into the state that the case wants, where any may open."""
+        if case.setup is not Setup.TRIALS:
+            return
+        await self._fail_or_pass(Mood.BROKEN)  # open now, whatever it was
+        await trio.sleep(REOPENS_AFTER * 1.5)
+        if not case.half_open:
+            await self._fail_or_pass(Mood.WELL)
+        # An open one is half open as soon as somebody asks for the trial that it is due.
+        await self._insist("open" if case.half_open else "closed")
+
+    async def _fail_or_pass(self, mood: Mood) -> None:
+        self._cast.moody.mood = mood
+        await self._proxied[Setup.TRIALS].hear(MESSAGES, self._bodies[BIG, False], marks=())
+
+    async def _insist(self, state: str) -> None:
+        told = msgspec.json.decode(await self._proxied[Setup.TRIALS].body_of("/health"), type=Health)
+        if (found := told.providers["moody"].state) != state:
+            raise Spoiled(f"the circuit is {found} where the case wants it {state}")
 
 
 @click.command("fallback")

@@ -25,9 +25,29 @@ json_option = click.option(
     help="Write the figures into this file, too.",
 )
 
+rounds_option = click.option(
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="How often each row is measured, in turns with the others; the medians are shown.",
+)
+
+seconds_option = click.option(
+    "--seconds",
+    type=click.FloatRange(0.01, 600),
+    default=2.0,
+    show_default=True,
+    help="How long each row is measured in a round.",
+)
+
 
 def measured(measure: Callable[[], Awaitable[_Report]]) -> _Report:
-    """The report, or the end of the command where something went wrong."""
+    """The report of `measure`, which may raise what benchmarks raise, in a group or not.
+
+    Raises:
+        click.ClickException: a request or a program went wrong, so there is none.
+    """
     try:
         report = trio.run(measure)
     except* (Spoiled, trio.TooSlowError, OSError, h11.RemoteProtocolError) as spoiled:

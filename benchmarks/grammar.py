@@ -5,7 +5,6 @@ other. The checker's is that of the public `Grammar` over the events of the same
 timed here: it is far too small to be found as the difference between two proxies.
 """
 
-import platform
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -17,14 +16,14 @@ from msgspec import Struct
 from rich.table import Table
 
 from benchmarks.asking import Client
-from benchmarks.fallback import MESSAGES
 from benchmarks.front import json_option, measured, tell
+from benchmarks.machine import versions
 from benchmarks.prompt import messages_request
 from benchmarks.proxy import RunningProxy, running_proxy
 from benchmarks.report import empty_table, encode
 from benchmarks.scripted import ScriptedProvider
+from benchmarks.subjects import MESSAGES, MODELS
 from ccproxy_trio.translate.grammar import Grammar
-from ccproxy_trio.version import __version__
 from ccproxy_trio.wire.events import (
     ContentBlockDelta,
     ContentBlockStart,
@@ -72,9 +71,7 @@ async def measure(streams: int) -> Report:
         OSError: this system does not tell the CPU time of a process.
     """
     rows = [await _row(shape, at_once, streams) for shape, at_once in SHAPES.items()]
-    facts = {
-        "ccproxy_trio": __version__,
-        "Python": platform.python_version(),
+    facts = versions() | {
         "chunks a stream": str(WORDS),
     }
     return Report(facts=facts, goal_percent=GOAL_PERCENT, rows=tuple(rows))
@@ -100,7 +97,7 @@ async def _row(shape: str, at_once: int, streams: int) -> Row:
 
 async def _relaying(proxy: RunningProxy, streams: int) -> float:
     """CPU seconds that the proxy takes for one stream."""
-    body = messages_request("claude-opus-4-8", stream=True)
+    body = messages_request(MODELS["big"], stream=True)
     async with Client(proxy.port) as client:
         for _ in range(WARM_UPS):
             await client.post(MESSAGES, body, answered_by="steady")

@@ -7,14 +7,14 @@ PARAGRAPH = "Look before you change anything, change one thing at a time, and sa
 SIZES = {"system": 180, "tool": 23}  # paragraphs, which together come to about 76 kB
 
 
-def messages_request(model: str, *, stream: bool) -> bytes:
+def messages_request(model: str, *, stream: bool, tools: int = TOOLS) -> bytes:
     """The body for `POST /v1/messages`."""
     ask = {
         "model": model,
         "max_tokens": 32000,
         "stream": stream,
         "system": _system(),
-        "tools": [_tool(number) for number in range(TOOLS)],
+        "tools": [_tool(number) for number in range(tools)],
         "messages": [{"role": "user", "content": "What does this repository do?"}],
     }
     return msgspec.json.encode(ask)

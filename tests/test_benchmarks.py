@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.fallback import ALONE, CASES, DEADLINE, HEALTHY
+from benchmarks.fallback_cases import ALONE, CASES, DEADLINE, DIES_AFTER, HEALTHY, Setup
 from benchmarks.grammar import SHAPES, WORDS, batches_of
 from benchmarks.report import Measure, Report, Sample, draw, encode, quantiles, report
+from benchmarks.scripted import Mood
 from ccproxy_trio.translate.grammar import Grammar
 from ccproxy_trio.wire.events import ContentBlockDelta
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_MS = DEADLINE * 1000
+TIMED = (Measure.FIRST, Measure.END, Measure.WHOLE)
 
 
 def _samples(case: str, *milliseconds: float) -> list[Sample]:
@@ -36,6 +38,20 @@ def test_a_row_adds_and_compares_like_with_like() -> None:
     assert row.added_p50_ms == pytest.approx(8)
     assert row.added_p95_ms == pytest.approx(14.7 - 4.9)
     assert row.ratio == pytest.approx(3)
+
+
+def test_a_case_of_another_configuration_is_compared_with_its_own_undisturbed_one() -> None:
+    samples = [*_samples("plain", 3), *_samples("ring", 10), *_samples("ring, slow", 15)]
+    names = ("plain", "ring", "ring, slow")
+    against = {"ring": "ring", "ring, slow": "ring"}
+    rows = report(samples, cases=names, baseline="plain", against=against, facts={}).rows
+    assert [row.added_p50_ms for row in rows] == [None, None, pytest.approx(5)]
+
+
+def test_what_has_nothing_to_be_compared_with_adds_nothing() -> None:
+    samples = [*_samples("plain", 3), Sample("slow", Measure.ERROR, 0.002)]
+    (_, error) = report(samples, cases=("plain", "slow"), baseline="plain", facts={}).rows
+    assert (error.p50_ms, error.added_p50_ms, error.ratio) == (pytest.approx(2), None, None)
 
 
 def test_rows_stand_in_the_order_asked_for_and_only_where_measured() -> None:
@@ -83,14 +99,19 @@ Measured = tuple[str, dict[tuple[str, str], dict[str, float]]]
 @pytest.mark.process
 def test_every_case_is_measured_streaming_and_not(measured: Measured) -> None:
     printed, rows = measured
-    expected = {(measure.value, case.name) for measure in Measure for case in CASES}
+    expected = {(measure.value, case.name) for measure in Measure for case in CASES if case is not DIES_AFTER}
+    expected -= {(Measure.ERROR.value, case.name) for case in CASES}
+    # Who reads along has seen the beginning of an answer that dies: its stream has no end to be timed.
+    expected |= {
+        (measure.value, DIES_AFTER.name) for measure in (Measure.FIRST, Measure.WHOLE, Measure.ERROR)
+    }
     expected |= {(Measure.FIRST.value, ALONE), (Measure.END.value, ALONE)}
     assert set(rows) == expected
     assert all(case.name in printed for case in CASES)
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("measure", list(Measure))
+@pytest.mark.parametrize("measure", TIMED)
 def test_a_hang_costs_its_deadline_and_little_more(measure: Measure, measured: Measured) -> None:
     (hang,) = (
         row for (measured_as, case), row in measured[1].items() if measured_as == measure and "hangs" in case
@@ -99,14 +120,30 @@ def test_a_hang_costs_its_deadline_and_little_more(measure: Measure, measured: M
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("measure", list(Measure))
+@pytest.mark.parametrize("measure", TIMED)
 def test_a_failure_that_shows_at_once_costs_far_less_than_a_hang(
     measure: Measure, measured: Measured
 ) -> None:
-    quick = [case.name for case in CASES if case is not HEALTHY and "hangs" not in case.name]
-    assert len(quick) == 4
-    for case in quick:
-        assert measured[1][measure, case]["added_p50_ms"] < DEADLINE_MS / 2
+    quick = [
+        row for row in measured[1].values() if row["measure"] == measure and row["added_p50_ms"] is not None
+    ]
+    quick = [row for row in quick if row["case"] != ALONE and "hangs" not in row["case"]]
+    assert len(quick) == {Measure.FIRST: 10, Measure.END: 9, Measure.WHOLE: 10}[measure]
+    for row in quick:
+        assert row["added_p50_ms"] < DEADLINE_MS / 2
+
+
+@pytest.mark.process
+def test_who_reads_along_learns_of_a_death_far_sooner_than_any_deadline(measured: Measured) -> None:
+    _, rows = measured
+    assert 0 < rows[Measure.ERROR, DIES_AFTER.name]["p50_ms"] < DEADLINE_MS / 2
+
+
+def test_every_configuration_has_its_undisturbed_case_and_a_failing_one() -> None:
+    for setup in Setup:
+        cases = [case for case in CASES if case.setup is setup]
+        assert {case.against for case in cases} == {cases[0].name}
+        assert any(case.mood is not Mood.WELL for case in cases)
 
 
 @pytest.mark.process

@@ -508,7 +508,7 @@ async def test_the_operator_reads_what_the_client_was_told(autojump_clock: Clock
 async def test_a_stream_whose_client_stalls_before_its_last_frames_never_merely_ends(
     words: int, autojump_clock: Clock
 ) -> None:
-    """Whether it stalls before the last frames or earlier: no end without `message_stop` or an error event."""
+    """Stalling before the last frames or earlier: no end without `message_stop` or an error event."""
 
     async def briefly(answer: FakeAnswer) -> None:
         for _ in range(words):
