@@ -149,8 +149,11 @@ def _summed(program: str, measure: Measure, found: _ByRound) -> Row:
 
 def found(told: Report) -> Mapping[str, Found]:
     """What the comparison says about the goals, by their keys: our figures, and the translating peers'."""
+    keys = {goal.key for goal in GOALS}
     return {
-        measure.key: _found(told, measure) for measure in MEASURES if told.row(OURS, measure.key) is not None
+        measure.key: _found(told, measure)
+        for measure in MEASURES
+        if measure.key in keys and told.row(OURS, measure.key) is not None
     }
 
 

@@ -25,11 +25,12 @@ def _name(requirement: str) -> str:
 
 RUNTIME = {_name(requirement) for requirement in PROJECT["dependencies"]}
 DEVELOPMENT = {_name(requirement) for requirement in PROJECT["optional-dependencies"]["dev"]}
+BENCHMARKS = {_name(requirement) for requirement in PROJECT["optional-dependencies"]["bench"]}
 EXTRAS = {
     _name(requirement)
     for extra, requirements in PROJECT["optional-dependencies"].items()
     for requirement in requirements
-    if extra != "dev"
+    if extra not in ("dev", "bench")
 }
 
 
@@ -47,7 +48,11 @@ def _imported(room: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("room", "declared"),
-    [("ccproxy_trio", RUNTIME | EXTRAS), ("benchmarks", RUNTIME), ("tests", RUNTIME | DEVELOPMENT)],
+    [
+        ("ccproxy_trio", RUNTIME | EXTRAS),
+        ("benchmarks", RUNTIME | BENCHMARKS),
+        ("tests", RUNTIME | DEVELOPMENT),
+    ],
 )
 def test_what_is_imported_is_declared(room: str, declared: set[str]) -> None:
     providers = packages_distributions()
