@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.counters import Counter, Tool, counter_of, prefix_of, usable
 from benchmarks.front import json_option, measured, tell
+from benchmarks.goals import GOALS, Found
 from benchmarks.prompt import messages_request
 from benchmarks.proxy import running_proxy
 from benchmarks.report import empty_table, encode
@@ -38,7 +39,7 @@ ROWS = {
     "burst": f"a stream of {BURST} chunks, sent at once",
     "chunk": "one chunk more, sent alone",
 }
-GOALS = {"request": 8_000_000, "burst": 15_000_000}  # instructions
+_LIMITS = {goal.key: goal.limit for goal in GOALS}  # millions
 LIBRARIES = ("trio", "hypercorn", "quart", "quart-trio", "h11", "httpx", "msgspec", "structlog")
 
 
@@ -65,7 +66,6 @@ class Report(Struct, frozen=True, kw_only=True):
     """The figures, and what they were measured with."""
 
     facts: Mapping[str, str]
-    goals: Mapping[str, int]
     figures: Figures
 
 
@@ -153,6 +153,12 @@ def complaint(found: Figures, held: Figures) -> str | None:
     return "\n".join([*lines, *changed, remedy])
 
 
+def found(report: Report) -> Mapping[str, Found]:
+    """The goals' figures, by key: millions of instructions."""
+    counted = report.figures.instructions
+    return {f"instructions-{row}": Found(ours=counted[row] / 1e6) for row in ("request", "burst")}
+
+
 def draw(report: Report) -> Table:
     """The report as a table, beside what is stored for the same place."""
     held = stored().get(report.figures.place)
@@ -166,12 +172,12 @@ def draw(report: Report) -> Table:
 def _cells(row: str, report: Report, held: Figures | None) -> Sequence[str]:
     found = report.figures.instructions[row]
     before = held.instructions[row] if held else None
-    goal = report.goals.get(row)
+    goal = _LIMITS.get(f"instructions-{row}")
     return (
         f"{found / 1e6:.2f}",
         f"{before / 1e6:.2f}" if before else "",
         f"{found / before - 1:+.1%}" if before else "",
-        f"≤ {goal / 1e6:.0f}" if goal else "",
+        f"≤ {goal:g}" if goal else "",
     )
 
 
@@ -189,7 +195,7 @@ def command(remember: bool, json_path: Path | None) -> None:
     figures = measured(partial(measure, tool))
     body = str(len(messages_request(MODEL, stream=True)))
     facts = {"tool": str(tool), "bytes a request": body} | dict(figures.versions)
-    report = Report(facts=facts, goals=GOALS, figures=figures)
+    report = Report(facts=facts, figures=figures)
     tell(draw(report), encode(report), json_path)
     if remember:
         store(figures)

@@ -168,6 +168,18 @@ def judge(goals: Sequence[Goal], found: Mapping[str, Found]) -> list[Judged]:
     return [_judged(goal, found.get(goal.key, Found())) for goal in goals]
 
 
+def under(facts: Mapping[str, str], found: Mapping[str, Found]) -> Mapping[str, str]:
+    """The facts under a benchmark's table, with a sentence for each goal that it has a figure for."""
+    judged = judge([goal for goal in GOALS if goal.key in found], found)
+    return dict(facts) | {f"GOAL {each.goal.what}": _sentence(each) for each in judged}
+
+
+def _sentence(judged: Judged) -> str:
+    figure = amount(judged.found.ours, judged.goal.unit)
+    remark = f", {judged.found.remark}" if judged.found.remark else ""
+    return f"{figure} ({judged.goal.told()}: {'met' if judged.is_met else 'MISSED'}{remark})"
+
+
 def _judged(goal: Goal, found: Found) -> Judged:
     limits: list[float | None] = [goal.limit] if goal.limit is not None else []
     limits += [_share(goal.of_best, found.best)] if goal.of_best else []

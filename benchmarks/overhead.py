@@ -14,12 +14,14 @@ import click
 from msgspec import Struct
 from rich.table import Table
 
-from benchmarks.figures import Goal, Rounds, at_most, low_high, over_rounds, short, with_goals
+from benchmarks import sizes
+from benchmarks.figures import Rounds, low_high, over_rounds, short
 from benchmarks.front import json_option, measured, rounds_option, seconds_option, tell
+from benchmarks.goals import Found, under
 from benchmarks.load import LoadReport, load
 from benchmarks.machine import facts, pinning
 from benchmarks.report import empty_table, encode, quantiles
-from benchmarks.sizes import Sweep, measure_sizes, rows_of, size_goals
+from benchmarks.sizes import Sweep, measure_sizes, rows_of
 from benchmarks.subjects import (
     ALONE,
     FLOOR,
@@ -34,7 +36,6 @@ from benchmarks.subjects import (
 SHAPE = "burst-20"
 CONNECTIONS = (1, 16, 64, 256)
 FLOOR_UP_TO = 16  # connections, without stream: enough to compare CPU time
-FLOOR_GOAL = 1.5
 HEADS = ("p50 ms", "low-high", "p95 ms", "per s", "CPU ms", "× alone")
 
 
@@ -65,7 +66,6 @@ class Report(Struct, frozen=True, kw_only=True):
     """All figures, and what they were measured with."""
 
     facts: Mapping[str, str]
-    goals: tuple[Goal, ...]
     rows: tuple[Row, ...]
     sweeps: tuple[Sweep, ...]
 
@@ -96,7 +96,6 @@ async def measure(counts: Counts) -> Report:
     told = {"rounds": turns, "seconds a row": seconds, "bytes a request": size, "words an answer": SHAPE}
     return Report(
         facts=facts(told | {"cores used": pinning()}),
-        goals=(*_floor_goal(rows), *size_goals(sweeps)),
         rows=rows,
         sweeps=sweeps,
     )
@@ -147,21 +146,19 @@ def _row(case: Case, loads: Mapping[Case, Sequence[LoadReport]]) -> Row:
     )
 
 
-def _floor_goal(rows: Sequence[Row]) -> Iterator[Goal]:
-    cpu = {row.case: row.cpu_ms.median for row in rows}
-    ratios = [
-        cpu[Case(PROXY, case.mode, case.connections)] / floor
-        for case, floor in cpu.items()
-        if case.subject == FLOOR
-    ]
-    if ratios:
-        yield at_most(FLOOR_GOAL, "CPU against the floor, the worse of its rows", figure=max(ratios))
+def found(report: Report) -> Mapping[str, Found]:
+    """The goals' figures: CPU against the floor, at its worst, and how it grows with a request's size."""
+    cpu = {row.case: row.cpu_ms.median for row in report.rows}
+    floors = [case for case in cpu if case.subject == FLOOR]
+    ratios = [cpu[Case(PROXY, floor.mode, floor.connections)] / cpu[floor] for floor in floors]
+    worst = {"floor": Found(ours=max(ratios))} if ratios else {}
+    return worst | dict(sizes.found(report.sweeps))
 
 
 def draw(report: Report) -> Table:
     """The report as a table: one part for each mode and sweep, which names its own columns."""
     title = "What the proxy adds: milliseconds, answers a second, CPU a request"
-    told = with_goals(report.facts, report.goals)
+    told = under(report.facts, found(report))
     table = empty_table(title, told, first="", figures=("",) * 6)
     table.show_header = False
     for mode in Mode:

@@ -5,17 +5,16 @@ the proxy adds. A line is laid through it, and its `bend` tells whether a line i
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from benchmarks.figures import Goal, Rounds, at_most, over_rounds, short
+from benchmarks.figures import Rounds, over_rounds, short
+from benchmarks.goals import Found
 from benchmarks.load import LoadReport, load
 from benchmarks.subjects import PROXY, Cast, Mode, in_turn, messages_ask, straight_ask
 from benchmarks.timing import Line, line
-from benchmarks.translate import HISTORY, sized_requests
-
-BEND_GOAL = 1.3  # of the CPU time over the history's length; ten times as much costs ten times as much at 1
+from benchmarks.translate import HISTORY, OFFERED, sized_requests
 
 
 class Size(Struct, frozen=True, kw_only=True):
@@ -74,11 +73,14 @@ async def measure_sizes(cast: Cast, *, turns: int, seconds: float, largest_kb: i
     return tuple(_sweep(name, [each for each in all_asked if each.sweep == name]) for name in names)
 
 
-def size_goals(sweeps: Sequence[Sweep]) -> tuple[Goal, ...]:
-    """That the proxy's CPU time grows with a history in a line, not faster."""
-    bends = [sweep.cpu.bend for sweep in sweeps if sweep.name == HISTORY]
-    what = "CPU a MB more, the last size against the ones before"
-    return tuple(at_most(BEND_GOAL, what, figure=bend) for bend in bends if bend is not None)
+def found(sweeps: Sequence[Sweep]) -> Mapping[str, Found]:
+    """The goals' figures: how straight the proxy's CPU time grows with a request's size."""
+    keys = {HISTORY: ("linear-history", "a kB"), OFFERED: ("linear-tools", "a tool")}
+    return {keys[sweep.name][0]: _straight(sweep, each=keys[sweep.name][1]) for sweep in sweeps}
+
+
+def _straight(sweep: Sweep, *, each: str) -> Found:
+    return Found(ours=sweep.cpu.bend, remark=f"{sweep.cpu.slope_us:.3g} µs {each}")
 
 
 def rows_of(sweep: Sweep) -> Iterator[tuple[str, ...]]:

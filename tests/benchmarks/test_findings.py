@@ -8,19 +8,12 @@ import pytest
 
 from benchmarks import compare_report, gauge, memory, overhead, plots, startup, translate, workers
 from benchmarks.figures import Rounds
-from benchmarks.findings import (
-    findings,
-    of_gauge,
-    of_memory,
-    of_overhead,
-    of_startup,
-    of_workers,
-)
-from benchmarks.goals import GOALS, Found
+from benchmarks.findings import findings
+from benchmarks.goals import Found
 from benchmarks.peers import OURS
 from benchmarks.processes import Memory
 from benchmarks.report import encode
-from benchmarks.sizes import BEND_GOAL, Size, Sweep
+from benchmarks.sizes import Size, Sweep
 from benchmarks.subjects import ALONE, FLOOR, PROXY, Mode
 from benchmarks.timing import Line
 
@@ -61,7 +54,6 @@ def _sweep(name: str, *, bend: float, slope_us: float) -> Sweep:
 def told() -> overhead.Report:
     return overhead.Report(
         facts={},
-        goals=(),
         rows=(
             _row(ALONE, Mode.WHOLE, 1, p50_ms=1.0, cpu_ms=0.1),
             _row(PROXY, Mode.WHOLE, 1, p50_ms=3.0, cpu_ms=1.2),
@@ -80,35 +72,19 @@ def told() -> overhead.Report:
 
 
 def test_the_floor_is_compared_at_its_worst_and_slopes_are_stated(told: overhead.Report) -> None:
-    assert of_overhead(told) == {
+    assert overhead.found(told) == {
         "floor": Found(ours=pytest.approx(1.4)),
         "linear-history": Found(ours=1.05, remark="34.2 µs a kB"),
         "linear-tools": Found(ours=0.9, remark="12.3 µs a tool"),
     }
 
 
-def test_a_benchmark_and_the_goals_name_the_same_limits() -> None:
-    limits = {goal.key: goal.limit for goal in GOALS}
-    assert {
-        "linear-history": BEND_GOAL,
-        "linear-tools": BEND_GOAL,
-        "floor": overhead.FLOOR_GOAL,
-        "memory-idle": memory.IDLE_GOAL_MB,
-        "memory-stream": memory.STREAM_GOAL_KB / 1000,
-        "memory-after": memory.AFTER_GOAL,
-        "start": startup.GOAL_SECONDS,
-        "workers": workers.GOAL,
-        "instructions-request": gauge.GOALS["request"] / 1e6,
-        "instructions-burst": gauge.GOALS["burst"] / 1e6,
-    }.items() <= limits.items()
-
-
 def test_memory_is_told_in_megabytes_of_what_the_process_has_in_memory() -> None:
     idle, held, after = (
         Memory(rss=rss * 10**6, pss=pss * 10**6) for rss, pss in ((50, 30), (300, 280), (55, 50))
     )
-    found = of_memory(
-        memory.Report(facts={}, goals=(), streams=1000, started=idle, idle=idle, held=held, after=after)
+    found = memory.found(
+        memory.Report(facts={}, streams=1000, started=idle, idle=idle, held=held, after=after)
     )
     assert found["memory-idle"].ours == 50
     assert found["memory-stream"].ours == pytest.approx(0.25)
@@ -116,8 +92,8 @@ def test_memory_is_told_in_megabytes_of_what_the_process_has_in_memory() -> None
 
 
 def test_start_is_to_the_first_answer() -> None:
-    told = startup.Report(facts={}, goals=(), starts=3, to_live=_rounds(0.5), to_answer=_rounds(0.75))
-    assert of_startup(told) == {"start": Found(ours=0.75)}
+    told = startup.Report(facts={}, starts=3, to_live=_rounds(0.5), to_answer=_rounds(0.75))
+    assert startup.found(told) == {"start": Found(ours=0.75)}
 
 
 def test_workers_are_compared_at_their_worst() -> None:
@@ -135,7 +111,7 @@ def test_workers_are_compared_at_their_worst() -> None:
         )
         for number, connections, ratio in ((1, 16, 1.0), (2, 16, 1.85), (1, 64, 1.0), (2, 64, 1.7))
     )
-    found = of_workers(workers.Report(facts={}, goals=(), rows=rows))
+    found = workers.found(workers.Report(facts={}, rows=rows))
     assert found == {"workers": Found(ours=1.7, remark="1.95 with a core each")}
 
 
@@ -143,14 +119,13 @@ def test_instructions_are_told_in_millions() -> None:
     names = list(gauge.ROWS)
     report: dict[str, Any] = {
         "facts": {},
-        "goals": {},
         "figures": {
             "place": {"tool": "callgrind", "python": "3.11", "machine": "x"},
             "versions": {},
             "instructions": {name: (number + 1) * 10**6 for number, name in enumerate(names)},
         },
     }
-    found = of_gauge(msgspec.convert(report, type=gauge.Report))
+    found = gauge.found(msgspec.convert(report, type=gauge.Report))
     assert found == {"instructions-request": Found(ours=1.0), "instructions-burst": Found(ours=2.0)}
 
 
@@ -171,7 +146,7 @@ def _compared(measure: str, **figures: float) -> compare_report.Report:
 def test_our_own_figure_stands_beside_the_peers(tmp_path: Path) -> None:
     compared = _compared("start", **{OURS: 9.0, "litellm": 8.0, "ccr": 2.0})
     (tmp_path / "compare.json").write_bytes(encode(compared))
-    alone = startup.Report(facts={}, goals=(), starts=3, to_live=_rounds(0.5), to_answer=_rounds(0.75))
+    alone = startup.Report(facts={}, starts=3, to_live=_rounds(0.5), to_answer=_rounds(0.75))
     (tmp_path / "startup.json").write_bytes(encode(alone))
     assert findings(tmp_path)["start"] == Found(ours=0.75, best=2.0, best_name="ccr", litellm=8.0)
 
