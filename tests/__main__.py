@@ -12,8 +12,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
@@ -60,11 +60,9 @@ def readings() -> Iterator[Step]:
     yield Step("flake8-async", [str(BIN / "flake8-async"), "--disable", ASYNC_RULES_OFF, *_async_code()])
 
 
-def runs() -> Iterator[Step]:
-    """What runs the code in real time, alone; a step may depend on what the one before installed."""
-    yield Step("tests: processes", [*PYTEST, "-m", "process"])
-    yield Step("tests: processes, on httpx", [*PYTEST, "-m", "process", *ON_HTTPX])
-    yield from _claude_code()
+def _processes(*options: str, name: str = "tests: processes") -> Step:
+    """What runs the code in real time."""
+    return Step(name, [*PYTEST, "-m", "process", *options])
 
 
 def _async_code() -> list[str]:
@@ -124,16 +122,26 @@ def show(step: Step) -> Result:
     return result
 
 
+def told(beside: Iterable[Future[tuple[Result, bytes]]]) -> Iterator[Result]:
+    """Show what ran unseen beside something else."""
+    for result, printed in (done.result() for done in beside):
+        print(f"\n=== {result.name}\n{printed.decode(errors='replace')}", end="", flush=True)
+        yield result
+
+
 def main() -> int:
     """Run every step and sum up."""
     started_at = time.monotonic()
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        reading = [beside.submit(run, step, output=subprocess.PIPE) for step in readings()]
+    with ThreadPoolExecutor(max_workers=1) as unseen:
+        reading = [unseen.submit(run, step, output=subprocess.PIPE) for step in readings()]
         results = [show(step) for step in _pure_floor()]
-        for result, printed in (done.result() for done in reading):
-            print(f"\n=== {result.name}\n{printed.decode(errors='replace')}", end="", flush=True)
-            results.append(result)
-    results += map(show, runs())
+        results += told(reading)
+        results.append(show(_processes()))
+        # The same on the other transport, beside Claude Code, which is on a network of its own.
+        on_httpx = _processes(*ON_HTTPX, name="tests: processes, on httpx")
+        again = [unseen.submit(run, on_httpx, output=subprocess.PIPE)]
+        results += map(show, _claude_code())
+        results += told(again)
     print("\n=== summary")
     for each in results:
         print(f"{'ok  ' if each.good else 'FAIL'} {each.seconds:6.1f} s  {each.name}")

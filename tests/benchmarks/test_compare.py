@@ -567,13 +567,23 @@ def test_a_peer_that_does_not_start_is_a_row_that_says_why(name: str, why: str, 
     assert f"not measured: {why}" in " ".join(printed.split())
 
 
+def _heeding_interrupts() -> None:
+    """A shell's background job ignores interrupts, and so would whatever it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
 def test_whatever_ends_the_command_leaves_no_process_of_a_peer(number: int, tmp_path: Path) -> None:
     born = tmp_path / "born"
     command = _command(f"tiny={_tiny('--base-url', '{upstream}', '--born', str(born))}")
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heeding_interrupts,  # noqa: PLW1509 - no threads run in this test
     ) as running:
         assert running.stderr is not None
         for line in running.stderr:
