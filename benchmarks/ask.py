@@ -118,6 +118,16 @@ async def _request(house: _House) -> None:
     await _lease(house.provider)
 
 
+def _serve(house: _House, nursery: trio.Nursery) -> None:
+    """Start the actors. What they are asked before they run waits in their mailboxes."""
+    nursery.start_soon(house.echo.serve, _answer)
+    nursery.start_soon(house.dispatcher.mailbox.serve, _dispatching().handle)
+    for name in NAMES[1:]:
+        _providing(name, house.dispatcher.publish)  # it publishes what it knows when it is made
+    provider = _providing(NAMES[0], house.dispatcher.publish)
+    nursery.start_soon(house.provider.mailbox.serve, provider.handle)
+
+
 @asynccontextmanager
 async def _house() -> AsyncIterator[_House]:
     """The actors, served while the block runs."""
@@ -127,18 +137,18 @@ async def _house() -> AsyncIterator[_House]:
         ball=there, back=caught, echo=Mailbox(), dispatcher=Dispatcher(), provider=Provider(NAMES[0])
     )
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_return, hit, back)
-        nursery.start_soon(house.echo.serve, _answer)
-        nursery.start_soon(house.dispatcher.mailbox.serve, _dispatching().handle)
-        for name in NAMES[1:]:
-            _providing(name, house.dispatcher.publish)  # it publishes what it knows when it is made
-        provider = _providing(NAMES[0], house.dispatcher.publish)
-        nursery.start_soon(house.provider.mailbox.serve, provider.handle)
+        _serve(house, nursery)
+        await nursery.start(_return, hit, back)
         yield house
         nursery.cancel_scope.cancel()
 
 
-async def _return(hit: trio.MemoryReceiveChannel[int], back: trio.MemorySendChannel[int]) -> None:
+async def _return(
+    hit: trio.MemoryReceiveChannel[int],
+    back: trio.MemorySendChannel[int],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    task_status.started()
     async for ball in hit:
         await back.send(ball)
 

@@ -300,15 +300,17 @@ class AttemptRun:
         for start in range(0, len(events), EVENTS_A_BURST):
             parts: list[Part] = []
             before = reader.progress
+            trouble: UpstreamFault | None = None
             try:
                 for event in events[start : start + EVENTS_A_BURST]:
                     parts += _read(reader, event)
-            except UpstreamFault:
-                # What came before the trouble is said, however the network cut the bytes: else the same
-                # answer would fall over or break off by chance.
-                await self._hear(parts, watch)
-                raise
+            except UpstreamFault as fault:
+                trouble = fault
+            # What came before the trouble is said, however the network cut the bytes: else the same answer
+            # would fall over or break off by chance.
             await self._hear(parts, watch)
+            if trouble is not None:
+                raise trouble
             if (parts or reader.progress > before) and not reader.finished:
                 # It may think unseen, or write a call that waits for its turn. That is no silence.
                 self._expect_more(watch)

@@ -82,16 +82,23 @@ def _pure_floor() -> Iterator[Step]:
     yield Step("coverage of the pure floor", [*coverage, "report", *limits])
 
 
-def _claude_code() -> Iterator[Step]:
+def _installation() -> Iterator[Step]:
+    """What the tests with Claude Code need, where it is not here yet."""
     if shutil.which("npm") and not _installed():
         quiet = ["--no-save", "--no-audit", "--no-fund"]
         yield Step("Claude Code from npm", ["npm", "install", *quiet, "--prefix", str(FOLDER), PACKAGE])
-    # Without a way in, the tests say themselves why they cannot run.
-    prefix = way_in() or []
-    # Named by folder: all others take seconds to be looked through for nothing.
-    claude = [*prefix, *PYTEST, "-m", "claude"]
-    yield Step("tests: Claude Code", [*claude, "tests/claude"])
-    yield Step("tests: Claude Code, on httpx", [*claude, *ON_HTTPX, "tests/claude/test_faults.py"])
+
+
+def _claude_code(where: str, *options: str, name: str = "tests: Claude Code") -> Step:
+    """The real client at work. Without a way in, the tests say themselves why they cannot run."""
+    # Named by folder or file: all others take seconds to be looked through for nothing.
+    return Step(name, [*(way_in() or []), *PYTEST, "-m", "claude", *options, where])
+
+
+def _again() -> Iterator[Step]:
+    """What could go otherwise on the other transport."""
+    yield _processes(*ON_HTTPX, name="tests: processes, on httpx")
+    yield _claude_code("tests/claude/test_faults.py", *ON_HTTPX, name="tests: Claude Code, on httpx")
 
 
 def _installed() -> bool:
@@ -137,10 +144,10 @@ def main() -> int:
         results = [show(step) for step in _pure_floor()]
         results += told(reading)
         results.append(show(_processes()))
-        # The same on the other transport, beside Claude Code, which is on a network of its own.
-        on_httpx = _processes(*ON_HTTPX, name="tests: processes, on httpx")
-        again = [unseen.submit(run, on_httpx, output=subprocess.PIPE)]
-        results += map(show, _claude_code())
+        results += map(show, _installation())
+        # Beside each other: both mostly wait, and Claude Code is on a network of its own.
+        again = [unseen.submit(run, step, output=subprocess.PIPE) for step in _again()]
+        results.append(show(_claude_code("tests/claude")))
         results += told(again)
     print("\n=== summary")
     for each in results:
