@@ -1,8 +1,8 @@
 """`python -m tests`: everything that must hold, from style to the real Claude Code, in one command.
 
 Each step runs whatever became of those before it; the summary at the end says which failed. What only reads
-the code runs beside the tests that need no real time, and is shown behind them. Where npm or `unshare` is
-missing, the tests that need them are skipped with that reason, but not with `CI` set.
+the code, and the benchmarks, run beside the tests that need no real time, and are shown behind them. Where
+npm or `unshare` is missing, the tests that need them are skipped with that reason, but not with `CI` set.
 
 Tests with processes run twice where the transport to the providers could make a difference: once on our own,
 once on httpx's. Of Claude Code's tests these are the ones in which providers fail.
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--continue-on-collection-errors"]
 ON_HTTPX = ["--transport", "httpx"]
+BENCHMARKS = ["tests/benchmarks", "tests/test_benchmarks.py", "tests/test_gauge.py", "tests/test_profile.py"]
 ASYNC_CODE = ["ccproxy_trio", "benchmarks", "tests/support"]  # the slowest of the checks: not all tests
 PURE_FLOOR = ["translate", "routing", "health", "wire", "journal", "settings.model"]
 # 114 wants every startable function listed on the command line, 124 takes the views and protocols that Quart
@@ -60,9 +61,15 @@ def readings() -> Iterator[Step]:
     yield Step("flake8-async", [str(BIN / "flake8-async"), "--disable", ASYNC_RULES_OFF, *_async_code()])
 
 
+def _benchmarks() -> Step:
+    """The benchmarks run with the smallest of counts. What they measure then does not matter."""
+    return Step("tests: benchmarks", [*PYTEST, "-m", "process", *BENCHMARKS])
+
+
 def _processes(*options: str, name: str = "tests: processes") -> Step:
     """What runs the code in real time."""
-    return Step(name, [*PYTEST, "-m", "process", *options])
+    others = [f"--ignore={path}" for path in BENCHMARKS]
+    return Step(name, [*PYTEST, "-m", "process", *others, *options])
 
 
 def _async_code() -> list[str]:
@@ -140,7 +147,8 @@ def main() -> int:
     """Run every step and sum up."""
     started_at = time.monotonic()
     with ThreadPoolExecutor(max_workers=1) as unseen:
-        reading = [unseen.submit(run, step, output=subprocess.PIPE) for step in readings()]
+        aside = [*readings(), _benchmarks()]
+        reading = [unseen.submit(run, step, output=subprocess.PIPE) for step in aside]
         results = [show(step) for step in _pure_floor()]
         results += told(reading)
         results.append(show(_processes()))
