@@ -95,6 +95,7 @@ async def load(
 
     Raises:
         Spoiled: an answer is wrong, cut off, late, or nobody listens there. (In an ExceptionGroup.)
+        ValueError: not just one of `requests` and `seconds` is given.
     """
     async with loading(
         port,
@@ -136,7 +137,7 @@ async def loading(
         request=_request(port, ask),
         expected=Expected(words=ask.words, ends_with=ask.ends_with, within=within),
         connections=connections,
-        requests=requests if seconds is None else None,
+        requests=requests,
         seconds=seconds,
         warm_ups=warm_ups,
     )

@@ -242,10 +242,10 @@ class AttemptRun:
             stop_sequences=question.stop_sequences,
             mint=self._what.mint,
         )
-        model = self._what.candidate.model
-        return self._what.unit.upstream.open(
-            encode(question.chat), model=model, dialect=self._dialect
-        ), reader
+        opening = self._what.unit.upstream.open(
+            encode(question.chat), model=self._what.candidate.model, dialect=self._dialect
+        )
+        return opening, reader
 
     async def _ask(self, opening: Opening, reader: Reader) -> None:
         watch = Deadline(self._what.until_content)
@@ -328,7 +328,7 @@ class AttemptRun:
             self._learn(self._unproven)
             watch.bound_by(self._what.whole)
         self._audience.hear(parts)
-        if self._audience.shown:
+        if self._question is not None and self._audience.shown:
             self._what.kept.let_go()
             self._question = None
         if self._audience.is_behind:
