@@ -27,7 +27,7 @@ from ccproxy_trio.counting.vocabulary import Vocabulary, load
 from ccproxy_trio.documents.texts import NoReader, Texts, installed_reader
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.exposure import open_doors
-from ccproxy_trio.exchange import Services
+from ccproxy_trio.errand import Services
 from ccproxy_trio.health.lessons import Notebook
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.journal import ActorCrashed, Journal, Note, Tally, blame

@@ -24,7 +24,7 @@ from ccproxy_trio.translate.parts import Finished, Part, content_bearing
 from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.request import Target, Translated, translate
 from ccproxy_trio.translate.stream import Reader
-from ccproxy_trio.upstream.client import Answer, Upstream
+from ccproxy_trio.upstream.endpoint import Answered, Endpoint
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Usage
 from ccproxy_trio.wire.faults import FaultKind, Untranslatable, UpstreamFault
@@ -54,7 +54,7 @@ class Unit(Struct, frozen=True, kw_only=True):
 
     settings: ProviderSettings
     actor: Provider
-    upstream: Upstream
+    upstream: Endpoint
     dialects: Mapping[str, Dialect]
     scrub: Callable[[str], str]
     schemas: SchemaMemory = field(default_factory=SchemaMemory)
@@ -106,7 +106,7 @@ class Try(Struct, frozen=True, kw_only=True):
     mint: Callable[[], str]
 
 
-Opening = AbstractAsyncContextManager[Answer]
+Opening = AbstractAsyncContextManager[Answered]
 
 
 class Deadline:
@@ -257,7 +257,7 @@ class AttemptRun:
         if watch.scope.cancelled_caught:
             raise watch.fault()
 
-    async def _listen(self, answer: Answer, reader: Reader, watch: Deadline) -> None:
+    async def _listen(self, answer: Answered, reader: Reader, watch: Deadline) -> None:
         if answer.is_event_stream:
             await self._follow(answer, reader, watch)
         else:
@@ -276,7 +276,7 @@ class AttemptRun:
                 self.empty_answer = reader.concede()
             raise
 
-    async def _follow(self, answer: Answer, reader: Reader, watch: Deadline) -> None:
+    async def _follow(self, answer: Answered, reader: Reader, watch: Deadline) -> None:
         decoder = Decoder()
         while not reader.finished:
             data = await self._receive(answer, reader)
@@ -286,7 +286,7 @@ class AttemptRun:
             if not data:
                 return
 
-    async def _receive(self, answer: Answer, reader: Reader) -> bytes | None:
+    async def _receive(self, answer: Answered, reader: Reader) -> bytes | None:
         """The next bytes; None when nothing worth waiting for is left."""
         if not reader.finish_seen:
             return await answer.receive_some()
@@ -354,7 +354,7 @@ def _read(reader: Reader, event: SseEvent) -> Sequence[Part]:
         return ()
 
 
-async def _drain(answer: Answer) -> None:
+async def _drain(answer: Answered) -> None:
     """Read what is left of a body that has ended for us, so that its connection can be used again.
 
     The client has everything by now and its request may be torn down; hence the shield, and its deadline.

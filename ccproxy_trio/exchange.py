@@ -12,21 +12,19 @@ from typing import assert_never
 
 import msgspec
 import trio
-from msgspec import Struct
 
-from ccproxy_trio.actors.dispatcher import Dispatcher, Exhausted
+from ccproxy_trio.actors.dispatcher import Exhausted
 from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
-from ccproxy_trio.attempt import AttemptRun, Bound, Kept, Try, Unit
+from ccproxy_trio.attempt import AttemptRun, Bound, Try, Unit
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
-from ccproxy_trio.counting.sizes import Counting, Sizing
-from ccproxy_trio.documents.texts import Enclosed, Texts
+from ccproxy_trio.documents.texts import Enclosed
+from ccproxy_trio.errand import Ask, ClientGone, CutShort, NothingLeft, Services
 from ccproxy_trio.health.verdict import Next, Ruling, judge
-from ccproxy_trio.journal import Tally
 from ccproxy_trio.routing.patience import before_it_gives_up
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
-from ccproxy_trio.routing.telling import Told, kind_of, quoted
+from ccproxy_trio.routing.telling import kind_of, quoted
 from ccproxy_trio.routing.tiers import Candidate, candidates, tier_of
 from ccproxy_trio.settings.model import Settings, Tier
 from ccproxy_trio.translate.dialect import Dialect
@@ -34,64 +32,8 @@ from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.parts import Part
 from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.request import needs
-from ccproxy_trio.upstream.search import Search
-from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Message
 from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
-
-
-class Services(Struct, frozen=True, kw_only=True):
-    """What an exchange works with. `mint` gives 24 fresh hexadecimal digits."""
-
-    settings: Settings
-    dispatcher: Dispatcher
-    units: Mapping[str, Unit]
-    journal: Tally
-    mint: Callable[[], str]
-    counting: Counting
-    documents: Texts
-    content_within: float  # seconds until a request's first content must be there
-    search: Search | None = None  # None: nobody can be asked what the web has to say
-
-
-class Ask(Struct, frozen=True, kw_only=True):
-    """A client's request as the edge hands it over.
-
-    `client_timeout` is how many seconds the client said it would wait; `patient` says that it may be sent
-    heartbeats in a thinking block (it asked for thinking, or it is Claude Code).
-    """
-
-    kept: Kept
-    request_id: str
-    size: Sizing
-    session: str | None
-    client_timeout: float | None
-    patient: bool
-
-    @property
-    def request(self) -> MessagesRequest:
-        """What is asked. Not to be had any more once content was shown."""
-        return self.kept.request
-
-
-class NothingLeft(Exception):
-    """Every candidate has failed and nothing was shown. `told` is what the client gets to read."""
-
-    def __init__(self, told: Told) -> None:
-        super().__init__(told.message)
-        self.told = told
-
-
-class CutShort(Exception):
-    """An answer that the client had begun to read broke off. `kind` (an error type) and text are for it."""
-
-    def __init__(self, text: str, *, kind: str) -> None:
-        super().__init__(text)
-        self.kind = kind
-
-
-class ClientGone(Exception):
-    """The client has stopped reading. There is nobody left to tell."""
 
 
 async def answer(ask: Ask, services: Services) -> Message:

@@ -24,7 +24,7 @@ from ccproxy_trio.edge.guard import Caller, Guard, TurnedAway
 from ccproxy_trio.edge.idle import close_idle_connections_at_their_end
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.edge.rush import give_back_memory, tidy_up
-from ccproxy_trio.exchange import NothingLeft, Services
+from ccproxy_trio.errand import NothingLeft, Services
 from ccproxy_trio.journal import Journal
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.wire.faults import RequestRefused

@@ -4,7 +4,7 @@ import msgspec
 from quart import Response
 from werkzeug.exceptions import HTTPException
 
-from ccproxy_trio.exchange import NothingLeft
+from ccproxy_trio.errand import NothingLeft
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.wire.faults import RequestRefused
 

@@ -17,7 +17,8 @@ from ccproxy_trio.edge.connection import HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
 from ccproxy_trio.edge.rush import UnderWay
-from ccproxy_trio.exchange import Ask, NothingLeft, Services, answer, stream
+from ccproxy_trio.errand import Ask, NothingLeft, Services
+from ccproxy_trio.exchange import answer, stream
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.routing.tiers import tier_of
 from ccproxy_trio.settings.model import Tier

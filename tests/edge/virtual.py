@@ -25,7 +25,7 @@ from ccproxy_trio.counting.vocabulary import Vocabulary
 from ccproxy_trio.documents.texts import Texts
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.routes import Desk
-from ccproxy_trio.exchange import Services
+from ccproxy_trio.errand import Services
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.journal import Entry, Tally
