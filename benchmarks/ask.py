@@ -21,8 +21,7 @@ from benchmarks.report import empty_table, encode
 from benchmarks.timing import AsyncWork, Spread, timed_async
 from ccproxy_trio.actors import dispatcher as dispatching
 from ccproxy_trio.actors import provider as providing
-from ccproxy_trio.actors.dispatcher import Dispatcher
-from ccproxy_trio.actors.draining import Draining
+from ccproxy_trio.actors.dispatcher import Dispatcher, Routes
 from ccproxy_trio.actors.kit import Mailbox, Question, ReplySlot
 from ccproxy_trio.actors.provider import Provider, Refusal
 from ccproxy_trio.health.lessons import Notebook
@@ -72,6 +71,7 @@ class _House(Struct, frozen=True, kw_only=True):
     back: trio.MemoryReceiveChannel[int]
     echo: Mailbox["_Echo"]
     dispatcher: Dispatcher
+    routes: Routes
     provider: Provider
 
 
@@ -84,9 +84,7 @@ def _steps(house: _House) -> Mapping[str, AsyncWork]:
         "a bare checkpoint": trio.lowlevel.checkpoint,
         "two channel hops": partial(_hop, house),
         "ask through a reply slot": partial(_ask, house.echo),
-        "the dispatcher's choice": partial(
-            house.dispatcher.choose, Query(tier="big", model="claude-opus-4-8")
-        ),
+        "the dispatcher's choice": partial(_choice, house),
         "lease and settle": partial(_lease, house.provider),
         "choice, lease and settle": partial(_request, house),
     }
@@ -113,15 +111,19 @@ async def _lease(provider: Provider) -> None:
     await provider.settled()
 
 
+async def _choice(house: _House) -> None:
+    await house.dispatcher.choose(Query(tier="big", model="claude-opus-4-8"), house.routes)
+
+
 async def _request(house: _House) -> None:
-    await house.dispatcher.choose(Query(tier="big", model="claude-opus-4-8"))
+    await _choice(house)
     await _lease(house.provider)
 
 
 def _serve(house: _House, nursery: trio.Nursery) -> None:
     """Start the actors. What they are asked before they run waits in their mailboxes."""
     nursery.start_soon(house.echo.serve, _answer)
-    nursery.start_soon(house.dispatcher.mailbox.serve, _dispatching().handle)
+    nursery.start_soon(house.dispatcher.mailbox.serve, _dispatching(house.dispatcher).handle)
     for name in NAMES[1:]:
         _providing(name, house.dispatcher.publish)  # it publishes what it knows when it is made
     provider = _providing(NAMES[0], house.dispatcher.publish)
@@ -134,7 +136,12 @@ async def _house() -> AsyncIterator[_House]:
     there, hit = trio.open_memory_channel[int](0)
     back, caught = trio.open_memory_channel[int](0)
     house = _House(
-        ball=there, back=caught, echo=Mailbox(), dispatcher=Dispatcher(), provider=Provider(NAMES[0])
+        ball=there,
+        back=caught,
+        echo=Mailbox(),
+        dispatcher=Dispatcher(),
+        routes=_routes(),
+        provider=Provider(NAMES[0]),
     )
     async with trio.open_nursery() as nursery:
         _serve(house, nursery)
@@ -157,12 +164,15 @@ def _answer(message: _Echo) -> None:
     message.slot.fill(1)
 
 
-def _dispatching() -> dispatching.Incarnation:
+def _routes() -> Routes:
     candidates = tuple(Candidate(name, MODEL) for name in NAMES)
     rules = Rules(priorities=dict.fromkeys(NAMES, 1), max_retries=dict.fromkeys(NAMES, 3))
-    routes = dispatching.Routes(candidates={"big": candidates, "middle": (), "small": ()}, rules=rules)
+    return Routes(candidates={"big": candidates, "middle": (), "small": ()}, rules=rules)
+
+
+def _dispatching(dispatcher: Dispatcher) -> dispatching.Incarnation:
     return dispatching.Incarnation(
-        routes, view={}, budget=Budget(RetryBudget()), now=trio.current_time, seed=lambda: 1
+        view=dispatcher.view, budget=Budget(RetryBudget()), now=trio.current_time, seed=lambda: 1
     )
 
 
@@ -176,7 +186,6 @@ def _providing(name: str, publish: Callable[[Snapshot], None]) -> providing.Inca
         draw=random.Random(0).random,
         publish=publish,
         journal=lambda _: None,
-        drain=Draining(),
         notebook=Notebook(models=(MODEL,)),
     )
     return providing.Incarnation(around, epoch=0)

@@ -27,7 +27,9 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
             "ccproxy_trio/attempt.py",
             "ccproxy_trio/audience.py",
             "ccproxy_trio/exchange.py",
+            "ccproxy_trio/deadline.py",
             "ccproxy_trio/errand.py",
+            "ccproxy_trio/race.py",
             "ccproxy_trio/websearch.py",
         ),
         "dispatcher, actors, health": (

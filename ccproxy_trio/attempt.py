@@ -4,8 +4,7 @@ The deadlines are ours. A timeout of reads is reset by every byte, so a header t
 second would never end it; here only content counts.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 
 import trio
@@ -13,8 +12,10 @@ from msgspec import Struct, field
 
 from ccproxy_trio.actors.provider import Lease, Provider
 from ccproxy_trio.audience import Audience
+from ccproxy_trio.deadline import Bound, Deadline, suspended
+from ccproxy_trio.health.lateness import was_late
 from ccproxy_trio.health.lessons import Lesson, together
-from ccproxy_trio.routing.patience import FAIR_SHARE
+from ccproxy_trio.health.verdict import Verdict, judge
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings
 from ccproxy_trio.translate.adjust import established, repair
@@ -37,13 +38,15 @@ EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every othe
 MOST_REPAIRS = 4
 
 
-_TIMEOUT_TEXTS = {
-    FaultKind.HEADERS_TIMEOUT: "it did not answer in time",
-    FaultKind.CONTENT_TIMEOUT: "it answered, but sent no content in time",
-    FaultKind.IDLE_TIMEOUT: "its stream stalled",
-    FaultKind.OVERTIME: "its answer took longer than its total_timeout",
-    FaultKind.TOTAL_TIMEOUT: "the request's time is up",
-}
+# What a fault before any content may say about a provider, the least first.
+_BY_WEIGHT = (
+    Verdict.SILENT,
+    Verdict.HEALTHY,
+    Verdict.LIMITED,
+    Verdict.FAULTY,
+    Verdict.BILLING,
+    Verdict.AUTH,
+)
 
 
 class Unit(Struct, frozen=True, kw_only=True):
@@ -86,13 +89,6 @@ class Kept:
         self._request = None
 
 
-class Bound(Struct, frozen=True):
-    """An instant (Trio's clock) that bounds an attempt as a whole, and what passing it means."""
-
-    at: float
-    kind: FaultKind
-
-
 class Try(Struct, frozen=True, kw_only=True):
     """What one attempt needs to know. `until_content` bounds it to its first content, then `whole` does."""
 
@@ -107,49 +103,6 @@ class Try(Struct, frozen=True, kw_only=True):
 
 
 Opening = AbstractAsyncContextManager[Answered]
-
-
-class Deadline:
-    """One cancel scope whose deadline moves along with what is waited for.
-
-    `expect` sets what is waited for next and how long it may take; `suspend` stops the clock while the client
-    is the one who is slow. A `Bound` limits the attempt as a whole.
-    """
-
-    def __init__(self, bound: Bound) -> None:
-        self.scope = trio.CancelScope()
-        self._began_at = trio.current_time()
-        self._bound = bound
-        self._kind = bound.kind
-
-    def expect(self, kind: FaultKind, within: float) -> None:
-        """From now on: `within` seconds, or it is a fault of this kind."""
-        self.rename(kind)
-        self.scope.deadline = min(trio.current_time() + within, self._bound.at)
-
-    def rename(self, kind: FaultKind) -> None:
-        """The same instant, but missing it means something else now."""
-        self._kind = kind
-
-    def suspend(self) -> None:
-        """No deadline until the next `expect`."""
-        self.scope.deadline = math.inf
-
-    def bound_by(self, bound: Bound) -> None:
-        """Another limit from now on."""
-        self._bound = bound
-
-    def fault(self) -> UpstreamFault:
-        """What it means that the scope was cancelled."""
-        now, kind = trio.current_time(), self._kind
-        if now >= self._bound.at and not self._had_its_share(now):
-            kind = self._bound.kind
-        return UpstreamFault(kind, _TIMEOUT_TEXTS[kind])
-
-    def _had_its_share(self, now: float) -> bool:
-        # A provider that hangs until the client's patience ends must not look innocent; one that was asked
-        # in the last seconds of a request must not be blamed.
-        return self._bound.kind is FaultKind.TOTAL_TIMEOUT and now - self._began_at >= FAIR_SHARE
 
 
 class AttemptRun:
@@ -250,12 +203,25 @@ class AttemptRun:
     async def _ask(self, opening: Opening, reader: Reader) -> None:
         watch = Deadline(self._what.until_content)
         watch.expect(FaultKind.HEADERS_TIMEOUT, self._what.unit.settings.content_within)
-        with watch.scope:
+        began_at = trio.current_time()
+        try:
+            with watch.scope:
+                await self._heard(opening, reader, watch)
+        except UpstreamFault as fault:
+            due_at = began_at + self._what.unit.settings.connect_timeout
+            if fault.kind is FaultKind.CONNECT_TIMEOUT and was_late(due_at, trio.current_time()):
+                raise suspended() from None
+            raise
+        if watch.scope.cancelled_caught:
+            raise watch.fault()
+
+    async def _heard(self, opening: Opening, reader: Reader, watch: Deadline) -> None:
+        try:
             async with opening as answer:
                 watch.rename(FaultKind.CONTENT_TIMEOUT)
                 await self._listen(answer, reader, watch)
-        if watch.scope.cancelled_caught:
-            raise watch.fault()
+        except BaseExceptionGroup as group:
+            raise worst(group) from None
 
     async def _listen(self, answer: Answered, reader: Reader, watch: Deadline) -> None:
         if answer.is_event_stream:
@@ -342,6 +308,39 @@ class AttemptRun:
             watch.expect(FaultKind.CONTENT_TIMEOUT, settings.content_within)
         else:
             watch.expect(FaultKind.IDLE_TIMEOUT, settings.idle_timeout)
+
+
+def worst(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What decides, of several errors at once: nurseries raise them together.
+
+    A cancellation does: whatever failed besides failed on the way out. Then what nobody expects, for it must
+    be told. Then the fault that says most about the provider.
+    """
+    cancelled, others = group.split(trio.Cancelled)
+    if cancelled is not None or others is None:
+        return cancelled or group
+    leaves = [_as_fault(error) for error in _leaves(others)]
+    return max(leaves, key=_weight)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _as_fault(error: BaseException) -> BaseException:
+    if isinstance(error, OSError | trio.BrokenResourceError | trio.ClosedResourceError):
+        return UpstreamFault(FaultKind.RESET, "the connection was lost")
+    return error
+
+
+def _weight(error: BaseException) -> int:
+    if not isinstance(error, UpstreamFault):
+        return len(_BY_WEIGHT)
+    return _BY_WEIGHT.index(judge(error, shown=False).verdict)
 
 
 def _read(reader: Reader, event: SseEvent) -> Sequence[Part]:

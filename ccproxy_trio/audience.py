@@ -10,6 +10,7 @@ from typing import Protocol
 import trio
 from msgspec import Struct
 
+from ccproxy_trio.health.lateness import was_late
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
 from ccproxy_trio.translate.grammar import Grammar
@@ -192,15 +193,21 @@ class LiveStream:
         """
         if not self._untaken:
             return
-        with trio.move_on_after(self._rhythm.stall_limit) as patience:
-            try:
-                await self._frames.send(self._untaken)
-            except trio.BrokenResourceError:
-                raise _gone() from None
-        if patience.cancelled_caught:
-            raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client stopped reading")
-        self._untaken = b""
+        while self._untaken:
+            due_at = trio.current_time() + self._rhythm.stall_limit
+            with trio.move_on_at(due_at):
+                await self._offer()
+            # While we were stopped, nobody passed on what it was ready to read: it gets its time again.
+            if self._untaken and not was_late(due_at, trio.current_time()):
+                raise UpstreamFault(FaultKind.CLIENT_STALLED, "the client stopped reading")
         self._close_behind_the_last()
+
+    async def _offer(self) -> None:
+        try:
+            await self._frames.send(self._untaken)
+        except trio.BrokenResourceError:
+            raise _gone() from None
+        self._untaken = b""
 
     def _send(self, events: list[Event]) -> None:
         data = self._encode(events)

@@ -11,8 +11,10 @@ from ccproxy_trio.journal import (
     ExchangeEnded,
     FellOver,
     GrammarViolated,
+    Hedged,
     Journal,
     Note,
+    RaceDecided,
     blame,
     bottom,
 )
@@ -20,6 +22,8 @@ from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.translate.grammar import GrammarBroken
 from ccproxy_trio.wire.events import Usage
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
+
+OUTRUN = "outrun"  # how an attempt ended
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -38,6 +42,13 @@ class Failure(Struct, frozen=True):
 
     candidate: Candidate
     reason: str
+    seconds: float
+
+
+class Runner(Struct, frozen=True):
+    """One of two attempts that race, and the seconds that it has had."""
+
+    candidate: Candidate
     seconds: float
 
 
@@ -76,6 +87,33 @@ class Bookkeeper:
             raise
         self._end(ending(None))
 
+    def hedged(self, silent: Candidate, other: Candidate, *, seconds: float) -> None:
+        """`silent` has said nothing for so long, and `other` is asked beside it."""
+        self._journal(
+            Hedged(
+                request_id=self._facts.request_id,
+                provider=silent.provider,
+                model=silent.model,
+                to_provider=other.provider,
+                to_model=other.model,
+                seconds=seconds,
+            )
+        )
+
+    def race_decided(self, winner: Runner, loser: Runner) -> None:
+        """Two attempts ran, and the winner's content has come."""
+        self._journal(
+            RaceDecided(
+                request_id=self._facts.request_id,
+                winner=winner.candidate.provider,
+                winner_model=winner.candidate.model,
+                seconds=winner.seconds,
+                loser=loser.candidate.provider,
+                loser_model=loser.candidate.model,
+                loser_seconds=loser.seconds,
+            )
+        )
+
     def _tell_fall_over(self, candidate: Candidate) -> None:
         failure, self._failure = self._failure, None
         if failure is None or failure.candidate == candidate:
@@ -95,8 +133,8 @@ class Bookkeeper:
     def _close(self, candidate: Candidate, book: "AttemptBook") -> None:
         seconds = trio.current_time() - book.began_at
         first = book.first_content_at
-        self._first_content_at = first
-        self._usage = book.usage
+        if book.outcome != OUTRUN:  # what is told of the exchange is the winner's
+            self._candidate, self._first_content_at, self._usage = candidate, first, book.usage
         if book.fault is not None:
             self._failure = Failure(candidate, book.reason, seconds)
         for text in book.notes:
@@ -180,6 +218,10 @@ class AttemptBook:
         """It was the request's fault; nothing was sent."""
         self.outcome = "refused"
 
+    def outrun(self) -> None:
+        """Another attempt had content first."""
+        self.outcome = OUTRUN
+
     def succeeded(self) -> None:
         """The answer reached its end."""
         self.outcome = "ok"
@@ -203,6 +245,7 @@ _WORDS = {
     FaultKind.IDLE_TIMEOUT: "stream stalled",
     FaultKind.OVERTIME: "took too long",
     FaultKind.TOTAL_TIMEOUT: "out of time",
+    FaultKind.SUSPENDED: "this proxy was suspended",
     FaultKind.TRUNCATED: "answer broke off",
     FaultKind.AUTH: "key rejected",
     FaultKind.EMPTY: "empty answer",

@@ -1,24 +1,36 @@
 """What an exchange is given, and how it can end otherwise than with an answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
-from msgspec import Struct
+import trio
+from msgspec import Struct, field
 
-from ccproxy_trio.actors.dispatcher import Dispatcher
+from ccproxy_trio.actors.dispatcher import Dispatcher, Routes
 from ccproxy_trio.attempt import Kept, Unit
+from ccproxy_trio.bookkeeping import Ending
 from ccproxy_trio.counting.sizes import Counting, Sizing
 from ccproxy_trio.documents.texts import Texts
+from ccproxy_trio.drain import Drain
 from ccproxy_trio.journal import Tally
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.upstream.search import Search
 from ccproxy_trio.wire.anthropic import MessagesRequest
+from ccproxy_trio.wire.faults import RequestRefused
+
+T = TypeVar("T")
+COME_BACK_AFTER = 5  # seconds in which a process manager has started the next proxy
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What an exchange works with. `mint` gives 24 fresh hexadecimal digits."""
+    """What an exchange works with, whatever is reloaded meanwhile: one configuration's snapshot.
+
+    `mint` gives 24 fresh hexadecimal digits.
+    """
 
     settings: Settings
+    routes: Routes
     dispatcher: Dispatcher
     units: Mapping[str, Unit]
     journal: Tally
@@ -26,6 +38,7 @@ class Services(Struct, frozen=True, kw_only=True):
     counting: Counting
     documents: Texts
     content_within: float  # seconds until a request's first content must be there
+    drain: Drain = field(default_factory=Drain)
     search: Search | None = None  # None: nobody can be asked what the web has to say
 
 
@@ -65,5 +78,52 @@ class CutShort(Exception):
         self.kind = kind
 
 
+class Stopped(NothingLeft):
+    """The proxy is being stopped. Another one may be there in a moment, and asking again is all it takes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Told(
+                status=529,
+                kind="overloaded_error",
+                message="The proxy is being stopped. Ask again in a moment.",
+                retry_after=COME_BACK_AFTER,
+                should_retry=None,
+            )
+        )
+
+
+async def until_stopped(drain: Drain, work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work, as long as the proxy is not stopped.
+
+    Raises:
+        Stopped: it was, and the work's time was over.
+    """
+    with drain.bounding():
+        return await work()
+    raise Stopped
+
+
 class ClientGone(Exception):
     """The client has stopped reading. There is nobody left to tell."""
+
+
+def ending_of(error: BaseException | None) -> Ending:
+    """What the way an exchange was left means, for the journal; None: with an answer."""
+    match error:
+        case None:
+            return Ending(how="complete", status=200)
+        case Stopped(told=told):
+            return Ending(how="drained", status=told.status, error_type=told.kind, detail=told.message)
+        case NothingLeft(told=told):
+            return Ending(how="error", status=told.status, error_type=told.kind, detail=told.message)
+        case RequestRefused():
+            return Ending(how="refused", status=error.status, error_type=error.kind, detail=error.message)
+        case CutShort():
+            return Ending(how="midfail", status=200, error_type=error.kind, detail=str(error))
+        case trio.Cancelled() | ClientGone():
+            return Ending(how="cancelled", status=499)
+        case BaseExceptionGroup() if error.split(trio.Cancelled)[1] is None:
+            return Ending(how="cancelled", status=499)
+        case _:
+            return Ending(how="error", status=500, error_type="api_error")

@@ -8,20 +8,34 @@ upstream connection, gives the lease back, and nobody's health suffers.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import assert_never
 
 import msgspec
 import trio
+from msgspec import Struct
 
 from ccproxy_trio.actors.dispatcher import Exhausted
 from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
-from ccproxy_trio.attempt import AttemptRun, Bound, Try, Unit
+from ccproxy_trio.attempt import AttemptRun, Try, Unit
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
+from ccproxy_trio.deadline import Bound
 from ccproxy_trio.documents.texts import Enclosed
-from ccproxy_trio.errand import Ask, ClientGone, CutShort, NothingLeft, Services
+from ccproxy_trio.drain import LAST_WORDS
+from ccproxy_trio.errand import (
+    Ask,
+    ClientGone,
+    CutShort,
+    NothingLeft,
+    Services,
+    Stopped,
+    ending_of,
+    until_stopped,
+)
 from ccproxy_trio.health.verdict import Next, Ruling, judge
+from ccproxy_trio.race import Lane, Race
 from ccproxy_trio.routing.patience import before_it_gives_up
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
 from ccproxy_trio.routing.telling import kind_of, quoted
@@ -46,7 +60,7 @@ async def answer(ask: Ask, services: Services) -> Message:
     audience = WholeAnswer(lambda: _emitter(ask, services))
     exchange = Exchange(ask, services, audience)
     with exchange.books.exchange(exchange.ending):
-        await exchange.run()
+        await until_stopped(services.drain, exchange.run)
         return audience.message()
 
 
@@ -63,7 +77,7 @@ async def stream(ask: Ask, services: Services, *, started: Callable[[Opened], No
     exchange = Exchange(ask, services, audience)
     try:
         with exchange.books.exchange(exchange.ending):
-            await _with_pulse(exchange, audience)
+            await until_stopped(services.drain, partial(_with_pulse, exchange, audience))
     except (NothingLeft, RequestRefused, CutShort) as error:
         if not audience.head_sent:
             raise
@@ -93,10 +107,15 @@ async def _with_pulse(exchange: "Exchange", audience: LiveStream) -> None:
 
 async def _end_in_error(audience: LiveStream, error: NothingLeft | RequestRefused | CutShort) -> None:
     # Never `overloaded_error`: Claude Code would stream three times more before it shows anything. Any other
-    # kind makes it ask once without `stream`, and that answer carries the true status.
+    # kind makes it ask once without `stream`, and that answer carries the true status. But where this proxy
+    # is being stopped, to come again is just what it should do.
     kind = error.told.kind if isinstance(error, NothingLeft) else error.kind
-    with suppress(UpstreamFault):  # the client has stopped reading; there is nobody to tell
-        await audience.fail("api_error" if kind == "overloaded_error" else kind, str(error))
+    is_stopped = isinstance(error, Stopped)
+    if kind == "overloaded_error" and not is_stopped:
+        kind = "api_error"
+    # A client that has stopped reading is told nothing.
+    with suppress(UpstreamFault), trio.move_on_after(LAST_WORDS if is_stopped else math.inf):
+        await audience.fail(kind, str(error))
 
 
 def _emitter(ask: Ask, services: Services) -> Emitter:
@@ -114,6 +133,15 @@ def _rhythm(ask: Ask, settings: Settings) -> Rhythm:
         heartbeat_every=settings.heartbeat_interval if ask.patient else None,
         stall_limit=settings.stall_limit,
     )
+
+
+class _Entry(Struct, frozen=True, kw_only=True):
+    """What one attempt starts with. `texts` are those of the request's PDFs."""
+
+    candidate: Candidate
+    unit: Unit
+    lease: Lease
+    texts: Mapping[str, PdfText]
 
 
 class Exchange:
@@ -154,17 +182,18 @@ class Exchange:
         dispatcher, query = self._services.dispatcher, self._first_query()
         self._refuse_images_nobody_sees(query.needs)
         while True:
-            step = await dispatcher.choose(query)
+            step = await dispatcher.choose(query, self._services.routes)
             match step:
                 case Use():
                     if step.after:
                         await trio.sleep(step.after)
-                    attempt = await self._try(step)
-                    if attempt is None:
+                    query = msgspec.structs.replace(query, turn=step.turn)
+                    failed = await self._try(query, step)
+                    if failed is None:
                         break
-                    query = _after_attempt(query, step, attempt)
+                    query = _after(query, failed)
                 case Wait():
-                    await dispatcher.wait_for_change(until=step.until)
+                    await dispatcher.wait_for_change(step)
                     query = step.resumed(query)
                 case Exhausted():
                     await self._give_up(step)
@@ -183,8 +212,46 @@ class Exchange:
     def _dialect(self, candidate: Candidate) -> Dialect:
         return self._services.units[candidate.provider].dialects[candidate.model]
 
-    async def _try(self, step: Use) -> Attempt | None:
-        """Make one attempt; None when its answer reached its end."""
+    async def _try(self, query: Query, step: Use) -> Sequence[Attempt] | None:
+        """Make one attempt, or two that race; None when an answer reached its end."""
+        entry = await self._enter(step)
+        if isinstance(entry, Attempt):
+            return (entry,)
+        after = self._hedge_after(entry)
+        if after is None:
+            failed = await self._attempt(entry)
+            return None if failed is None else (failed,)
+        race = Race(self._audience, decided=self.books.race_decided)
+        return await race.run(
+            partial(self._attempt, entry), partial(self._hedge, query, entry, after=after), after=after
+        )
+
+    def _hedge_after(self, entry: _Entry) -> float | None:
+        """Seconds of silence after which another provider is asked too; None: never."""
+        after = self._services.settings.hedge_after_of(entry.unit.settings)
+        if after is None:
+            return None
+        rivals = (other.provider for other in self._services.routes.candidates[self._tier])
+        if all(provider == entry.candidate.provider for provider in rivals):
+            return None
+        return entry.lease.p95 if after == "p95" else after
+
+    async def _hedge(self, query: Query, first: _Entry, lane: Lane, *, after: float) -> Attempt | None:
+        """Ask another provider beside `first`, if one is to be had."""
+        services = self._services
+        step = await services.dispatcher.hedge(query, first.candidate, services.routes)
+        # Content may have come with the answer to that question. Then the request is not kept any more.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        entry = None if step is None else await self._enter(step)
+        if entry is None or isinstance(entry, Attempt):
+            return entry
+        with entry.lease:
+            await trio.lowlevel.checkpoint_if_cancelled()  # for the same reason
+            self.books.hedged(first.candidate, entry.candidate, seconds=after)
+            return await self._attempt(entry, lane)
+
+    async def _enter(self, step: Use) -> _Entry | Attempt:
+        """Get what one attempt needs. Its lease is to be entered before the next checkpoint."""
         candidate = step.candidate
         unit = self._services.units[candidate.provider]
         texts = await self._enclosed.texts(self._dialect(candidate))
@@ -198,10 +265,26 @@ class Exchange:
                 message=lease.why,
                 ended_at=trio.current_time(),
             )
-        with self.books.attempt(candidate) as book, lease:
-            run = AttemptRun(self._what(step, unit, texts), lease=lease, audience=self._audience)
-            fault = await self._outcome(run, unit, lease, book)
-        return None if fault is None else await self._failed(step, run, fault)
+        return _Entry(candidate=candidate, unit=unit, lease=lease, texts=texts)
+
+    async def _attempt(self, entry: _Entry, lane: Lane | None = None) -> Attempt | None:
+        """Make one attempt, in a race if there is a lane; None when its answer reached its end."""
+        audience: Audience = lane or self._audience
+        with self.books.attempt(entry.candidate) as book, entry.lease:
+            if lane is not None:
+                lane.begin(entry.candidate)
+            run = AttemptRun(self._what(entry), lease=entry.lease, audience=audience)
+            try:
+                fault = await self._outcome(run, entry, book)
+            finally:
+                if lane is not None and lane.is_outrun and book.fault is None:
+                    book.outrun()
+                    entry.lease.outrun()
+        if fault is None:
+            return None
+        if lane is not None and lane.is_outrun:
+            return Attempt.failed(entry.candidate, fault, at=trio.current_time())
+        return await self._failed(entry, run, fault, audience)
 
     async def _give_up(self, exhausted: Exhausted) -> None:
         if self._empty_answer is None:
@@ -211,10 +294,9 @@ class Exchange:
             self._audience.hear(self._empty_answer)
             await self._audience.catch_up()
 
-    async def _outcome(
-        self, run: AttemptRun, unit: Unit, lease: Lease, book: AttemptBook
-    ) -> UpstreamFault | None:
+    async def _outcome(self, run: AttemptRun, entry: _Entry, book: AttemptBook) -> UpstreamFault | None:
         """Run the attempt and settle its lease; the fault it ended in, if any."""
+        unit, lease = entry.unit, entry.lease
         try:
             await run.run()
         except UpstreamFault as fault:
@@ -243,43 +325,38 @@ class Exchange:
                 self._is_answered = True
                 lease.settle(Ruling.healthy())
                 book.succeeded()
+                self._services.dispatcher.served(
+                    unit.settings.name, self._ask.session, tier=self._tier, routes=self._services.routes
+                )
         return None
 
-    async def _failed(self, step: Use, run: AttemptRun, fault: UpstreamFault) -> Attempt:
+    async def _failed(
+        self, entry: _Entry, run: AttemptRun, fault: UpstreamFault, audience: Audience
+    ) -> Attempt:
         """The attempt as the dispatcher will hear of it, unless it is too late for another."""
         if fault.kind is FaultKind.CLIENT_STALLED:
             raise ClientGone(fault.message)
-        if self._audience.shown:
+        if audience.shown:
             if self._conversation is not None:
-                self._services.dispatcher.broke_off(self._conversation, step.candidate.provider)
-            raise CutShort(_broken_off(step.candidate, fault), kind=kind_of(fault.kind))
-        self._audience.forget()
-        await self._services.units[step.candidate.provider].actor.settled()
+                self._services.dispatcher.broke_off(self._conversation, entry.candidate.provider)
+            raise CutShort(_broken_off(entry.candidate, fault), kind=kind_of(fault.kind))
+        audience.forget()
+        await entry.unit.actor.settled()
         if fault.kind is FaultKind.EMPTY:
             self._empty_answer = run.empty_answer
-        return Attempt(
-            candidate=step.candidate,
-            kind=fault.kind,
-            next=judge(fault, shown=False).next,
-            ended_at=trio.current_time(),
-            message=fault.message,
-            status=fault.status,
-            retry_after=fault.retry_after,
-            overflow=fault.overflow,
-            whole_provider=fault.whole_provider,
-        )
+        return Attempt.failed(entry.candidate, fault, at=trio.current_time())
 
-    def _what(self, step: Use, unit: Unit, texts: Mapping[str, PdfText]) -> Try:
-        limit = unit.settings.total_timeout
+    def _what(self, entry: _Entry) -> Try:
+        limit = entry.unit.settings.total_timeout
         overtime_at = math.inf if limit is None else trio.current_time() + limit
         provider = Bound(overtime_at, FaultKind.OVERTIME)
         request = Bound(self._content_deadline, FaultKind.TOTAL_TIMEOUT)
         sooner = min(request, provider, key=lambda bound: bound.at)
         return Try(
             kept=self._ask.kept,
-            pdf_texts=texts,
-            unit=unit,
-            candidate=step.candidate,
+            pdf_texts=entry.texts,
+            unit=entry.unit,
+            candidate=entry.candidate,
             session=self._ask.session,
             until_content=sooner,
             whole=provider if self._ask.request.stream else sooner,
@@ -294,31 +371,20 @@ class Exchange:
             needs=needs(self._ask.request),
             conversation=self._conversation,
             size=self._ask.size.prompt,
+            session=self._ask.session,
         )
 
     def ending(self, error: BaseException | None) -> Ending:
-        """What the way an exchange was left means, for the journal."""
-        if self._is_answered or error is None:
-            return Ending(how="complete", status=200)
-        match error:
-            case NothingLeft(told=told):
-                return Ending(how="error", status=told.status, error_type=told.kind, detail=told.message)
-            case RequestRefused():
-                return Ending(how="refused", status=error.status, error_type=error.kind, detail=error.message)
-            case CutShort():
-                return Ending(how="midfail", status=200, error_type=error.kind, detail=str(error))
-            case trio.Cancelled() | ClientGone():
-                return Ending(how="cancelled", status=499)
-            case BaseExceptionGroup() if error.split(trio.Cancelled)[1] is None:
-                return Ending(how="cancelled", status=499)
-            case _:
-                return Ending(how="error", status=500, error_type="api_error")
+        """What the way it was left means, for the journal."""
+        return ending_of(None if self._is_answered else error)
 
 
 def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
     """One sentence for the client whose answer ends here."""
     if fault.kind is FaultKind.INTERNAL:
         return "The answer broke off: a fault of this proxy, which its log tells more of."
+    if fault.kind is FaultKind.SUSPENDED:
+        return "The answer broke off: this proxy was stopped, or its machine suspended."
     said = quoted(fault.kind, fault.message, fault.status)
     return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 
@@ -334,6 +400,6 @@ def _conversation(ask: Ask) -> str | None:
     return f"{ask.session} {len(ask.request.messages)} {ask.size.prompt.tokens}"
 
 
-def _after_attempt(query: Query, step: Use, attempt: Attempt) -> Query:
-    made = msgspec.structs.replace(attempt, round=query.round)
-    return msgspec.structs.replace(query, turn=step.turn, attempts=(*query.attempts, made))
+def _after(query: Query, failed: Sequence[Attempt]) -> Query:
+    made = (msgspec.structs.replace(attempt, round=query.round) for attempt in failed)
+    return msgspec.structs.replace(query, attempts=(*query.attempts, *made))

@@ -10,7 +10,10 @@ from msgspec import Struct
 
 
 class AttemptEnded(Struct, frozen=True, kw_only=True):
-    """One attempt is over. `outcome` is "ok", a `FaultKind` value, or "cancelled". Times in seconds."""
+    """One attempt is over. `outcome` is "ok", a `FaultKind` value, "cancelled", "refused" or "outrun".
+
+    Outrun: another provider's content came first. Times in seconds.
+    """
 
     request_id: str
     provider: str
@@ -32,6 +35,32 @@ class FellOver(Struct, frozen=True, kw_only=True):
     to_model: str
     reason: str
     seconds: float
+
+
+class Hedged(Struct, frozen=True, kw_only=True):
+    """A provider was silent for `seconds`, and another was asked the same beside it."""
+
+    request_id: str
+    provider: str
+    model: str
+    to_provider: str
+    to_model: str
+    seconds: float
+
+
+class RaceDecided(Struct, frozen=True, kw_only=True):
+    """Of two attempts at the same time, one had content; the other was ended.
+
+    `seconds` is what the winner needed to its first content, `loser_seconds` what the other had had by then.
+    """
+
+    request_id: str
+    winner: str
+    winner_model: str
+    seconds: float
+    loser: str
+    loser_model: str
+    loser_seconds: float
 
 
 class BreakerMoved(Struct, frozen=True, kw_only=True):
@@ -85,7 +114,7 @@ class Probed(Struct, frozen=True, kw_only=True):
 
 
 class ExchangeEnded(Struct, frozen=True, kw_only=True):
-    """One client request is over. `how`: complete, error, midfail, cancelled, refused.
+    """One client request is over. `how`: complete, error, midfail, cancelled, drained, refused.
 
     `detail` is the sentence that the client was told, where it did not get an answer. Tokens are what was
     really used; the client was told `scale` times as many.
@@ -161,6 +190,8 @@ def blame(error: BaseException) -> str:
 Entry = (
     AttemptEnded
     | FellOver
+    | Hedged
+    | RaceDecided
     | BreakerMoved
     | Cooling
     | ModelExcluded

@@ -72,7 +72,7 @@ class Providers:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self._made: list[ScriptedProvider] = []
+        self.made: list[ScriptedProvider] = []
 
     def start(self, name: str, **options: Any) -> ScriptedProvider:
         """A provider that listens. `options` are those of `ScriptedProvider`."""
@@ -83,14 +83,14 @@ class Providers:
     def absent(self, name: str, **options: Any) -> ScriptedProvider:
         """A provider that refuses connections until its `open()` is called."""
         provider = ScriptedProvider(name, self._nursery, **options)
-        self._made.append(provider)
+        self.made.append(provider)
         return provider
 
     def settle(self) -> list[str]:
         """Give the ports back; everything that was wrong with the requests that came in."""
-        for provider in self._made:
+        for provider in self.made:
             provider.release()
-        return [f"{provider.name}: {fault}" for provider in self._made for fault in provider.violations]
+        return [f"{provider.name}: {fault}" for provider in self.made for fault in provider.violations]
 
 
 class StartProxy(Protocol):

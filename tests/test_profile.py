@@ -14,7 +14,7 @@ from benchmarks.stages import OTHER, STAGES, Shares, shares, stage_of, stage_of_
 ROOT = Path(__file__).parents[1]
 PAGE = "before\n<!-- measured: profile -->\nold\n<!-- end -->\nafter\n"
 # What starts the proxy, and is not there any more when requests come.
-AT_THE_START = ("__init__.py", "__main__.py", "version.py", "cli/", "demo/", "py.typed")
+AT_THE_START = ("__init__.py", "__main__.py", "version.py", "cli/", "demo/", "simulation/", "py.typed")
 SITE = "/somewhere/lib/python3.11/site-packages"
 LOOP = f"unrolled_run ({SITE}/trio/_core/_run.py:2889)"
 EDGE = "post (/home/me/ccproxy_trio/ccproxy_trio/edge/routes.py:7)"

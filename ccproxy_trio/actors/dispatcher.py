@@ -1,9 +1,11 @@
-"""The dispatcher's actor: it knows the routes and every provider's last snapshot, and says what to try next.
+"""The dispatcher's actor: it knows every provider's last snapshot, and says what to try next.
 
 History travels with the question: a `Choose` carries the attempts made so far, so nothing is kept per
-request and nothing needs cleaning when a client leaves. Its view may be one message stale. That is fine:
-the provider is the authority, and a stale choice costs one refused lease, which the next question carries.
-It never asks a provider anything, so there are no chains of calls and no deadlock.
+request and nothing needs cleaning when a client leaves. The routes travel with it too: a request keeps those
+of the configuration it began with, whatever was reloaded since, and nothing in here has to be told. Its view
+may be one message stale. That is fine: the provider is the authority, and a stale choice costs one refused
+lease, which the next question carries. It never asks a provider anything, so there are no chains of calls
+and no deadlock.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +17,10 @@ from msgspec import Struct
 
 from ccproxy_trio.actors.kit import ActorDown, Mailbox, Question, ReplySlot
 from ccproxy_trio.health.snapshot import Snapshot
+from ccproxy_trio.routing.affinity import Pins, by_affinity
 from ccproxy_trio.routing.budget import Budget
 from ccproxy_trio.routing.deaths import Deaths
+from ccproxy_trio.routing.hedge import hedge
 from ccproxy_trio.routing.question import GiveUp, Query, Rules, Use, Wait
 from ccproxy_trio.routing.strategy import choose
 from ccproxy_trio.routing.telling import Told, tell
@@ -46,23 +50,21 @@ class Choose(Question[Step], frozen=True, kw_only=True):
     """What next, given everything tried so far?"""
 
     query: Query
+    routes: Routes
 
 
-class AwaitChange(Question[None], frozen=True, kw_only=True):
-    """Tell me when a provider may have become ready."""
+class Hedge(Question[Use | None], frozen=True, kw_only=True):
+    """Whom to ask beside `under_way`, which keeps the request waiting? None: nobody."""
 
-
-class HealthChanged(Struct, frozen=True, kw_only=True):
-    """A provider published a new snapshot."""
-
-    snapshot: Snapshot
+    query: Query
+    under_way: Candidate
+    routes: Routes
 
 
 class DispatcherView(Struct, frozen=True, kw_only=True):
     """The dispatcher's picture: snapshots by provider name, and the Trio-clock instant it was taken."""
 
     snapshots: Mapping[str, Snapshot]
-    routes: Routes
     now: float
 
 
@@ -73,11 +75,20 @@ class BrokeOff(Struct, frozen=True, kw_only=True):
     provider: str
 
 
+class Served(Struct, frozen=True, kw_only=True):
+    """A provider has answered a request of a session."""
+
+    tier: Tier
+    session: str
+    provider: str
+    routes: Routes
+
+
 class Describe(Question[DispatcherView], frozen=True, kw_only=True):
     """What do you see?"""
 
 
-Message = Choose | AwaitChange | HealthChanged | BrokeOff | Describe
+Message = Choose | Hedge | BrokeOff | Served | Describe
 
 
 # -- the incarnation -----------------------------------------------------------------------------------
@@ -86,52 +97,50 @@ Message = Choose | AwaitChange | HealthChanged | BrokeOff | Describe
 class Incarnation:
     """The dispatcher's state from one start to the next crash.
 
-    `view` is shared with the next incarnation: snapshots are facts about others, so a crash in here is no
-    reason to forget them. `seed()` gives a fresh non-negative integer (the `random` strategy's shuffle).
+    `view` is the handle's, which writes what providers publish into it: snapshots are facts about others, so
+    a crash in here is no reason to forget or to miss one. `seed()` gives a fresh non-negative integer (the
+    `random` strategy's shuffle).
     """
 
     def __init__(
         self,
-        routes: Routes,
         *,
-        view: dict[str, Snapshot],
+        view: Mapping[str, Snapshot],
         budget: Budget,
         now: Callable[[], float],
         seed: Callable[[], int],
     ) -> None:
-        self._routes = routes
         self._view = view
         self._budget = budget
         self._now = now
         self._seed = seed
-        self._cursors: dict[Tier, int] = {}
+        self._cursors: dict[Tier, tuple[str, int]] = {}  # whose turn it was last, and its place in the ring
         self._deaths = Deaths()
-        self._watchers: list[ReplySlot[None]] = []
+        self._pins = Pins()
 
     def handle(self, message: Message) -> None:
         """Handle one message, whole."""
         match message:
-            case Choose(slot=slot, query=query):
-                slot.fill(self._choose(query))
-            case AwaitChange(slot=slot):
-                self._watchers = [*(kept for kept in self._watchers if not kept.is_abandoned), slot]
-            case HealthChanged(snapshot=snapshot):
-                self._heard(snapshot)
+            case Choose(slot=slot, query=query, routes=routes):
+                slot.fill(self._choose(query, routes))
+            case Hedge(slot=slot):
+                slot.fill(self._hedge(message))
             case BrokeOff(conversation=conversation, provider=provider):
                 self._deaths.remember(conversation, provider, self._now())
+            case Served():
+                self._served(message)
             case Describe(slot=slot):
-                snapshots = dict(self._view)
-                slot.fill(DispatcherView(snapshots=snapshots, routes=self._routes, now=self._now()))
+                slot.fill(DispatcherView(snapshots=dict(self._view), now=self._now()))
             case _:
                 assert_never(message)
 
-    def _choose(self, query: Query) -> Step:
+    def _choose(self, query: Query, routes: Routes) -> Step:
         now = self._now()
         if query.turn is None:
-            query = msgspec.structs.replace(query, turn=self._turn(query.tier))
+            query = msgspec.structs.replace(query, turn=self._turn(query, routes))
             self._budget.deposit(now)
-        query = msgspec.structs.replace(query, avoid=self._deaths.of(query.conversation, now))
-        candidates, rules = self._routes.candidates[query.tier], self._routes.rules
+        query = self._reminded(query, now)
+        candidates, rules = routes.candidates[query.tier], routes.rules
         step = choose(
             query, candidates=candidates, view=self._view, rules=rules, budget=self._budget, now=now
         )
@@ -139,22 +148,49 @@ class Incarnation:
             return Exhausted(told=tell(query, candidates=candidates, view=self._view, rules=rules, now=now))
         return step
 
-    def _turn(self, tier: Tier) -> int:
+    def _hedge(self, asked: Hedge) -> Use | None:
+        now, routes = self._now(), asked.routes
+        return hedge(
+            self._reminded(asked.query, now),
+            asked.under_way,
+            candidates=routes.candidates[asked.query.tier],
+            view=self._view,
+            rules=routes.rules,
+            budget=self._budget,
+            now=now,
+        )
+
+    def _reminded(self, query: Query, now: float) -> Query:
+        """The question with what is remembered of its conversation and session."""
+        return msgspec.structs.replace(
+            query,
+            avoid=self._deaths.of(query.conversation, now),
+            pinned=None if query.session is None else self._pins.of(query.tier, query.session, now),
+        )
+
+    def _turn(self, query: Query, routes: Routes) -> int:
         # Taken once a request, never once an attempt: a ring whose cursor moves with every failure is a
         # shuffle, and a dead member would push its share onto its neighbour alone.
-        if self._routes.rules.strategy == "random":
-            return self._seed()
-        turn = self._cursors.get(tier, 0)
-        self._cursors[tier] = turn + 1
+        if routes.rules.strategy == "random" or (routes.rules.affinity and query.session is not None):
+            return self._seed()  # a session has its own order and takes nobody's turn
+        tier, names = query.tier, _providers(routes, query.tier)
+        if not names:
+            return 0
+        # Kept by name, so that the ring goes on where it was when a reload gave it other members. Who was
+        # taken out of it has left its place to the next.
+        last, place = self._cursors.get(tier, ("", 0))
+        turn = (names.index(last) + 1 if last in names else place) % len(names)
+        self._cursors[tier] = (names[turn], turn)
         return turn
 
-    def _heard(self, snapshot: Snapshot) -> None:
-        before = self._view.get(snapshot.provider)
-        self._view[snapshot.provider] = snapshot
-        if before is None or _readiness(before) != _readiness(snapshot):
-            watchers, self._watchers = self._watchers, []
-            for slot in watchers:
-                slot.fill(None)
+    def _served(self, served: Served) -> None:
+        home = by_affinity(served.session, _providers(served.routes, served.tier))[0]
+        self._pins.served(served.tier, served.session, by=served.provider, home=home, now=self._now())
+
+
+def _providers(routes: Routes, tier: Tier) -> list[str]:
+    """Each once, in file order."""
+    return list(dict.fromkeys(candidate.provider for candidate in routes.candidates[tier]))
 
 
 def _readiness(snapshot: Snapshot) -> tuple[object, ...]:
@@ -175,13 +211,19 @@ def _readiness(snapshot: Snapshot) -> tuple[object, ...]:
 
 
 class Dispatcher:
-    """What other tasks hold of the dispatcher actor."""
+    """What other tasks hold of the dispatcher actor.
+
+    `view`: the last snapshot of each provider. `changes`: how often one's readiness has changed so far.
+    """
 
     def __init__(self) -> None:
         self.mailbox: Mailbox[Message] = Mailbox()
+        self.view: dict[str, Snapshot] = {}
+        self.changes = 0
+        self._readiness_changed = trio.Event()
 
-    async def choose(self, query: Query) -> Step:
-        """The next step.
+    async def choose(self, query: Query, routes: Routes) -> Step:
+        """The next step along these routes.
 
         Should the dispatcher crash on the question, it is asked once more: it keeps nothing of a request, and
         the fault may have been another's. A question that crashes it twice would crash it for ever.
@@ -190,35 +232,55 @@ class Dispatcher:
             ActorDown: it crashed twice.
         """
         try:
-            return await self._ask(query)
+            return await self._ask(query, routes)
         except ActorDown:
-            return await self._ask(query)
+            return await self._ask(query, routes)
 
-    async def _ask(self, query: Query) -> Step:
+    async def _ask(self, query: Query, routes: Routes) -> Step:
+        # Read before the question is asked: what changes from now on may or may not be known to the answer,
+        # and to ask once too often costs less than to sleep through a provider's return.
+        seen = self.changes
         slot: ReplySlot[Step] = ReplySlot()
-        self.mailbox.post(Choose(slot=slot, query=query))
-        return await slot.wait()
+        self.mailbox.post(Choose(slot=slot, query=query, routes=routes))
+        step = await slot.wait()
+        return msgspec.structs.replace(step, seen=seen) if isinstance(step, Wait) else step
 
-    async def wait_for_change(self, *, until: float) -> None:
-        """Return when a provider's readiness changed, or at the Trio-clock instant `until`.
+    async def hedge(self, query: Query, under_way: Candidate, routes: Routes) -> Use | None:
+        """Whom to ask beside the attempt under way; None: nobody is to be had, or the dispatcher crashed."""
+        slot: ReplySlot[Use | None] = ReplySlot()
+        self.mailbox.post(Hedge(slot=slot, query=query, under_way=under_way, routes=routes))
+        try:
+            return await slot.wait()
+        except ActorDown:
+            return None
 
-        A change between the dispatcher's last answer and this question goes unnoticed until `until`.
-        """
-        with trio.move_on_at(until):
-            slot: ReplySlot[None] = ReplySlot()
-            self.mailbox.post(AwaitChange(slot=slot))
-            try:
-                await slot.wait()
-            except ActorDown:
-                await trio.sleep_until(until)
+    async def wait_for_change(self, wait: Wait) -> None:
+        """Return when a provider's readiness has changed since that answer, or at its instant `until`."""
+        with trio.move_on_at(wait.until):
+            if wait.seen == self.changes:
+                await self._readiness_changed.wait()
 
     def broke_off(self, conversation: str, provider: str) -> None:
         """Say that `provider` died in the middle of this conversation; its repetition tries others first."""
         self.mailbox.post(BrokeOff(conversation=conversation, provider=provider))
 
+    def served(self, provider: str, session: str | None, *, tier: Tier, routes: Routes) -> None:
+        """Say that `provider` has answered a request of this session (None: of no session)."""
+        if session is not None and routes.rules.affinity:
+            self.mailbox.post(Served(tier=tier, session=session, provider=provider, routes=routes))
+
     def publish(self, snapshot: Snapshot) -> None:
-        """Hand in a provider's snapshot."""
-        self.mailbox.post(HealthChanged(snapshot=snapshot))
+        """Take a provider's snapshot, at once: nothing that the actor does can lose it."""
+        before = self.view.get(snapshot.provider)
+        self.view[snapshot.provider] = snapshot
+        if before is None or _readiness(before) != _readiness(snapshot):
+            self.changes += 1
+            self._readiness_changed.set()
+            self._readiness_changed = trio.Event()
+
+    def forget(self, provider: str) -> None:
+        """Drop what was known of a provider that is there no longer."""
+        self.view.pop(provider, None)
 
     async def describe(self) -> DispatcherView:
         """What the dispatcher sees, for `/health`."""

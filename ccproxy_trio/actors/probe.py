@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from msgspec import Struct
 
+from ccproxy_trio.health.lateness import was_late
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.journal import Journal, Probed
 
@@ -39,11 +40,14 @@ async def keep_probing(
     while True:
         if not _busy_and_well(schedule):
             result = await _probe_within_limit(ask)
-            detail, seconds = result.detail, result.seconds
-            entry = Probed(provider=schedule.name, result=str(result.verdict), detail=detail, seconds=seconds)
-            schedule.journal(entry)
-            tell(result)
+            if result is not None:
+                schedule.journal(_entry(schedule.name, result))
+                tell(result)
         await trio.sleep(schedule.interval * (0.9 + 0.2 * schedule.draw()))
+
+
+def _entry(name: str, result: ProbeResult) -> Probed:
+    return Probed(provider=name, result=str(result.verdict), detail=result.detail, seconds=result.seconds)
 
 
 def _busy_and_well(schedule: ProbeSchedule) -> bool:
@@ -51,7 +55,11 @@ def _busy_and_well(schedule: ProbeSchedule) -> bool:
     return last is not None and schedule.wall() - last < schedule.interval
 
 
-async def _probe_within_limit(ask: Callable[[], Awaitable[ProbeResult]]) -> ProbeResult:
-    with trio.move_on_after(PROBE_LIMIT):
-        return await ask()
-    return ProbeResult(verdict=ProbeVerdict.FAIL, detail="no answer in time", seconds=PROBE_LIMIT)
+async def _probe_within_limit(ask: Callable[[], Awaitable[ProbeResult]]) -> ProbeResult | None:
+    """None: nothing was learned, since this process did not run in between."""
+    due_at = trio.current_time() + PROBE_LIMIT
+    result = ProbeResult(verdict=ProbeVerdict.FAIL, detail="no answer in time", seconds=PROBE_LIMIT)
+    with trio.move_on_at(due_at):
+        result = await ask()
+    late = was_late(due_at, trio.current_time())
+    return None if late and result.verdict is ProbeVerdict.FAIL else result

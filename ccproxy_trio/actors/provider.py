@@ -13,15 +13,15 @@ from typing import Self, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ccproxy_trio.actors.draining import Draining
 from ccproxy_trio.actors.kit import ActorDown, Mailbox, Question, ReplySlot
 from ccproxy_trio.health.breaker import Breaker, Moved, Permit
 from ccproxy_trio.health.cooldown import EXCLUSION, CoolDowns
 from ccproxy_trio.health.lessons import Lesson, Notebook
+from ccproxy_trio.health.pace import Pace
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import EVERY_MODEL, Flag, Snapshot
 from ccproxy_trio.health.verdict import Ruling, Verdict
-from ccproxy_trio.journal import BreakerMoved, Cooling, Journal, ModelExcluded, ParameterLearned
+from ccproxy_trio.journal import BreakerMoved, Cooling, Journal, ModelExcluded, Note, ParameterLearned
 from ccproxy_trio.settings.model import BreakerSettings
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
@@ -32,18 +32,28 @@ _PROBE_VERDICTS = {
     ProbeVerdict.QUOTA: Verdict.BILLING,
     ProbeVerdict.LIMITED: Verdict.LIMITED,
 }
+# What an attempt can learn of the key alone. Of a key that is not in use any more it is no news.
+_OF_THE_KEY = frozenset({Verdict.AUTH, Verdict.BILLING, Verdict.LIMITED})
+_OF_THE_BREAKER = frozenset({Flag.AUTH, Flag.QUOTA})
 
 
 # -- the mailbox ---------------------------------------------------------------------------------------
 
 
 class Grant(Struct, frozen=True, kw_only=True):
-    """The right to make one attempt. `learned`: what this model is known to refuse."""
+    """The right to make one attempt, given at `at` (Trio's clock).
+
+    `learned`: what this model is known to refuse. `p95` is what 95 of 100 of the provider's last attempts
+    needed to their first content, in seconds; None: too few to tell.
+    """
 
     epoch: int
+    era: int
+    at: float
     model: str
     permit: Permit
     learned: tuple[Lesson, ...]
+    p95: float | None
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -54,14 +64,24 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 class Acquire(Question["Grant | Refusal"], frozen=True, kw_only=True):
-    """May I make one attempt? `forced` asks for one although the breaker is open (nothing else is left)."""
+    """May I make one attempt? `forced` asks for one although the breaker is open (nothing else is left).
 
+    `era` tells the key that it will be made with: it is the number of keys that came before.
+    """
+
+    era: int
     model: str
     forced: bool
 
 
 class FirstContent(Struct, frozen=True, kw_only=True):
     """The attempt has yielded content: the provider works, whatever becomes of this stream."""
+
+    grant: Grant
+
+
+class Outrun(Struct, frozen=True, kw_only=True):
+    """The attempt had no content yet when another provider's came."""
 
     grant: Grant
 
@@ -87,24 +107,30 @@ class ProbeEnded(Struct, frozen=True, kw_only=True):
     result: ProbeResult
 
 
-class Drain(Question[None], frozen=True, kw_only=True):
-    """Refuse new leases; answer once none is in flight."""
+class Reconfigure(Struct, frozen=True, kw_only=True):
+    """The configuration has changed."""
+
+    around: "Surroundings"
 
 
 class Describe(Question[Snapshot], frozen=True, kw_only=True):
     """What do you know of yourself?"""
 
 
-Message = Acquire | FirstContent | Settle | Learn | ProbeEnded | Drain | Describe
+Message = Acquire | FirstContent | Outrun | Settle | Learn | ProbeEnded | Reconfigure | Describe
 
 
 # -- the incarnation -----------------------------------------------------------------------------------
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """What an incarnation needs of the world. `now` is monotonic seconds, `wall` epoch seconds."""
+    """What an incarnation needs of the world. `now` is monotonic seconds, `wall` epoch seconds.
+
+    `era` is how many keys the provider has had before the one that it has now.
+    """
 
     name: str
+    era: int = 0
     breaker: BreakerSettings
     trial_timeout: float
     now: Callable[[], float]
@@ -112,7 +138,6 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     draw: Callable[[], float]
     publish: Callable[[Snapshot], None]
     journal: Journal
-    drain: Draining
     notebook: Notebook
 
 
@@ -124,13 +149,13 @@ class Incarnation:
         self._epoch = epoch
         self._breaker = Breaker(around.breaker, trial_timeout=around.trial_timeout, draw=around.draw)
         self._rests = CoolDowns(around.breaker)
+        self._pace = Pace()
         self._in_flight = 0
         self._flag: Flag | None = None
         self._last_success: float | None = None
         self._last_failure: float | None = None
         self._last_error: FaultKind | None = None
         self._publish()
-        self._tell_drained()
 
     @property
     def last_success(self) -> float | None:
@@ -147,15 +172,17 @@ class Incarnation:
                 self._first_content(grant, now)
                 if not self._has_news():
                     return
+            case Outrun(grant=grant):
+                self._pace.note(now - grant.at)
+                return
             case Settle(grant=grant, ruling=ruling, fault=fault):
                 self._settle(grant, ruling, fault, now)
             case Learn(grant=grant, lesson=lesson):
                 self._learn(grant.model, lesson)
             case ProbeEnded(result=result):
                 self._probed(result, now)
-            case Drain(slot=slot):
-                self._around.drain.begin(slot)
-                self._tell_drained()
+            case Reconfigure(around=around):
+                self._reconfigure(around, now)
             case Describe(slot=slot):
                 slot.fill(self._snapshot())
                 return
@@ -165,9 +192,7 @@ class Incarnation:
 
     def _acquire(self, message: Acquire, now: float) -> None:
         ready_at = self._rests.ready_at(message.model, now)
-        if self._around.drain.is_on:
-            message.slot.fill(Refusal(why="draining"))
-        elif ready_at > now:
+        if ready_at > now:
             message.slot.fill(Refusal(why="resting", ready_at=ready_at))
         elif (permit := self._permit(message, now)) is None:
             message.slot.fill(Refusal(why=str(self._breaker.state), ready_at=self._breaker.reopens_at))
@@ -181,14 +206,26 @@ class Incarnation:
             self._moved(Moved(before, self._breaker.state, "its wait is over"), now)
         if permit is None and message.forced:
             permit = self._breaker.force(now)
+            if permit is not None:
+                self._tell_forced()
         return permit
+
+    def _tell_forced(self) -> None:
+        # At debug: while everything is down, there is one a second.
+        text = "Asked although its circuit is open: nobody else is left"
+        self._around.journal(
+            Note(level="debug", event="breaker.forced", text=text, provider=self._around.name)
+        )
 
     def _grant(self, message: Acquire, permit: Permit, now: float) -> None:
         grant = Grant(
             epoch=self._epoch,
+            era=message.era,
+            at=now,
             model=message.model,
             permit=permit,
             learned=self._around.notebook.of(message.model),
+            p95=self._pace.p95,
         )
         if message.slot.fill(grant):
             self._in_flight += 1
@@ -198,6 +235,7 @@ class Incarnation:
 
     def _first_content(self, grant: Grant, now: float) -> None:
         if grant.epoch == self._epoch:
+            self._pace.note(now - grant.at)
             self._last_success = self._around.wall()
             self._rests.succeeded(grant.model)
             self._moved(self._breaker.first_content(grant.permit, now), now)
@@ -206,6 +244,8 @@ class Incarnation:
         if grant.epoch != self._epoch:
             return  # granted before a crash: this incarnation never counted it
         self._in_flight -= 1
+        if grant.era != self._around.era and ruling.verdict in _OF_THE_KEY:
+            ruling = Ruling.silent()
         if ruling.verdict is Verdict.HEALTHY:
             self._last_success = self._around.wall()
             self._flag = None
@@ -213,18 +253,19 @@ class Incarnation:
         elif fault is not None and ruling.verdict is not Verdict.SILENT:
             self._last_failure = self._around.wall()
             self._last_error = fault.kind
-            self._flag = ruling.flag
+            # A rejected key and an empty account are the breaker's to flag, which knows whether the attempt
+            # is of its time: a late result must not condemn a provider that has answered since.
+            self._flag = None if ruling.flag in _OF_THE_BREAKER else ruling.flag
         self._moved(self._breaker.settle(grant.permit, ruling.verdict, now), now)
         if fault is not None:
             self._rest(grant.model, ruling, fault, now)
-        self._tell_drained()
 
     def _rest(self, model: str, ruling: Ruling, fault: UpstreamFault, now: float) -> None:
         name = self._around.name
         if ruling.cools:
             self._cool(model, fault, now)
         if ruling.excludes:
-            self._rests.exclude(model, now)
+            self._rests.exclude(model, now, why=fault.kind)
             reason = str(fault.kind)
             self._around.journal(ModelExcluded(provider=name, model=model, reason=reason, seconds=EXCLUSION))
 
@@ -254,9 +295,15 @@ class Incarnation:
             self._cool(EVERY_MODEL, asked, now)
         self._moved(self._breaker.probe(verdict, now), now)
 
-    def _tell_drained(self) -> None:
-        if self._in_flight == 0:
-            self._around.drain.tell()
+    def _reconfigure(self, around: Surroundings, now: float) -> None:
+        is_rekeyed = around.era != self._around.era
+        self._around = around
+        self._breaker.reconfigure(around.breaker, trial_timeout=around.trial_timeout)
+        self._rests.reconfigure(around.breaker)
+        if is_rekeyed:
+            self._flag = None
+            self._rests.forget()
+            self._moved(self._breaker.rekeyed(), now)
 
     def _moved(self, moved: Moved | None, now: float) -> None:
         if moved is None:
@@ -293,12 +340,13 @@ class Incarnation:
             failure_count=breaker.failure_count,
             cooling=self._rests.cooling(now),
             excluded=self._rests.excluded(now),
+            barred=self._rests.barred(now),
             in_flight=self._in_flight,
             last_success=self._last_success,
             last_failure=self._last_failure,
             last_error=self._last_error,
             panic_at=breaker.panic_at,
-            draining=self._around.drain.is_on,
+            draining=False,
             learned=self._around.notebook.lessons,
         )
 
@@ -322,9 +370,20 @@ class Lease:
         """What this model is known to refuse, later lessons overruling."""
         return self._grant.learned
 
+    @property
+    def p95(self) -> float | None:
+        """Seconds in which 95 of 100 of the provider's last attempts had content; None: too few to tell."""
+        return self._grant.p95
+
     def first_content(self) -> None:
         """Say that the attempt has yielded content."""
         self._mailbox.post(FirstContent(grant=self._grant))
+
+    def outrun(self) -> None:
+        """Say that another provider's content came first, and give the lease back: nobody is to blame."""
+        if not self._settled:
+            self._mailbox.post(Outrun(grant=self._grant))
+            self.settle(Ruling.silent())
 
     def learn(self, lesson: Lesson) -> None:
         """Say what the model was found to refuse, and how it is asked instead."""
@@ -346,11 +405,16 @@ class Lease:
 
 
 class Provider:
-    """What other tasks hold of a provider actor."""
+    """What other tasks hold of a provider actor, and ask it with in one era, which is with one key."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, mailbox: Mailbox[Message] | None = None, era: int = 0) -> None:
         self.name = name
-        self.mailbox: Mailbox[Message] = Mailbox()
+        self.mailbox: Mailbox[Message] = mailbox or Mailbox()
+        self._era = era
+
+    def in_era(self, era: int) -> "Provider":
+        """The same actor, for those who ask the provider with another key."""
+        return Provider(self.name, mailbox=self.mailbox, era=era)
 
     async def lease(self, model: str, *, forced: bool = False) -> Lease | Refusal:
         """Ask for one attempt. Enter the lease (`with`) before the next checkpoint.
@@ -358,7 +422,7 @@ class Provider:
         Cancelling is safe at any time: a grant that nobody receives goes back to the actor.
         """
         slot: ReplySlot[Grant | Refusal] = ReplySlot()
-        self.mailbox.post(Acquire(slot=slot, model=model, forced=forced))
+        self.mailbox.post(Acquire(slot=slot, era=self._era, model=model, forced=forced))
         try:
             answer = await slot.wait()
         except ActorDown:
@@ -369,11 +433,9 @@ class Provider:
         """Hand in a probe's result."""
         self.mailbox.post(ProbeEnded(result=result))
 
-    async def drain(self) -> None:
-        """Refuse new leases and return once none is in flight."""
-        slot: ReplySlot[None] = ReplySlot()
-        self.mailbox.post(Drain(slot=slot))
-        await slot.wait()
+    def reconfigure(self, around: Surroundings) -> None:
+        """Let the actor go on with what it knows, under another configuration of the same provider."""
+        self.mailbox.post(Reconfigure(around=around))
 
     async def settled(self) -> None:
         """Return once all that was posted before is handled and published.

@@ -1,6 +1,5 @@
 """`ccproxy-trio check`: every fault of the configuration at once, or what it comes to."""
 
-import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,9 +16,11 @@ from ccproxy_trio.logs.banner import Finding, banner, provenance, say
 from ccproxy_trio.logs.lines import marked, span
 from ccproxy_trio.settings.load import environment
 from ccproxy_trio.settings.model import ProviderSettings, Settings
+from ccproxy_trio.settings.scrub import shown_proxy
 from ccproxy_trio.translate.dialect import differences, reason, resolve
 from ccproxy_trio.translate.windows import SILENT, window_of
 from ccproxy_trio.upstream.client import Upstream
+from ccproxy_trio.upstream.trust import Trust
 
 PROBE_FAILED = 1
 PROBE_WITHIN = 10.0  # seconds
@@ -97,10 +98,14 @@ def windows(provider: ProviderSettings) -> Iterator[str]:
 
 
 def transport(settings: Settings, provider: ProviderSettings) -> Iterator[str]:
-    """What carries the requests, where it is not the proxy's own."""
+    """What carries the requests and which way, where it is not ours and the direct one; whom it believes."""
     name = settings.transport_of(provider)
     if name != "trio":
         yield f"transport: {name}"
+    if provider.outgoing_proxy is not None:
+        yield f"proxy: {shown_proxy(provider.outgoing_proxy)}"
+    if provider.authorities is not None:
+        yield f"ca_bundle: {provider.authorities}, beside the system's"
 
 
 def switches(provider: ProviderSettings) -> Iterator[str]:
@@ -137,12 +142,12 @@ def _by_model(told: Mapping[str, str]) -> Iterator[str]:
 async def probe_all(settings: Settings) -> Mapping[str, ProbeResult]:
     """Ask every enabled provider at once; within `PROBE_WITHIN` seconds each has a result."""
     results: dict[str, ProbeResult] = {}
-    tls = ssl.create_default_context()
+    trust = Trust()
     async with trio.open_nursery() as nursery:
         for provider in settings.enabled():
             upstream = Upstream(
                 provider,
-                tls=tls,
+                tls=trust.context(provider.authorities),
                 connections=1,
                 wall=time.time,
                 transport=settings.transport_of(provider),

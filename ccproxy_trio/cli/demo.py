@@ -7,7 +7,7 @@ from functools import partial
 import click
 import trio
 
-from ccproxy_trio.app import create_app
+from ccproxy_trio.app import assemble
 from ccproxy_trio.cli.bind import open_listener
 from ccproxy_trio.cli.pasting import invitation, shown_url
 from ccproxy_trio.cli.server import hypercorn_config, serve_until_stopped
@@ -70,7 +70,7 @@ async def _play(listener: socket.socket, *, level: str, once: bool) -> bool:
             settings=stage.settings(), source="the demo's own, over simulated providers", path=None, notes=()
         )
         journal = screen.beside(open_console(loaded, level=level, stream=sys.stdout, environ=environment()))
-        app = create_app(loaded, journal=journal)
+        app = assemble(loaded.settings, journal=journal)
         config = hypercorn_config(listener, loaded.settings, journal)
         await nursery.start(partial(serve_until_stopped, app, config, stop=stop, journal=journal))
         say(lines, stream=sys.stdout, environ=environment())

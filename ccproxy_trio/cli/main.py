@@ -14,6 +14,7 @@ COMMANDS = MappingProxyType(
         "serve": ("ccproxy_trio.cli.serve", "Run the proxy."),
         "demo": ("ccproxy_trio.cli.demo", "Run it over three simulated providers: no key needed."),
         "check": ("ccproxy_trio.cli.check", "Show the configuration, or everything that is wrong with it."),
+        "simulate": ("ccproxy_trio.cli.simulate", "Rehearse an outage with your configuration: no key needed."),
         "migrate": ("ccproxy_trio.cli.migrate", "Print the providers.json that replaces legacy variables."),
     }
 )
@@ -50,6 +51,7 @@ def main() -> None:
     \b
     ccproxy-trio demo      see it work, without a key
     ccproxy-trio check     look at your configuration
+    ccproxy-trio simulate  rehearse an outage with it
     ccproxy-trio serve     run it
 
     The configuration is looked for at --config, then at $CCPROXY_CONFIG, then in your configuration folder

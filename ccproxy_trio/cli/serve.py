@@ -1,5 +1,6 @@
 """`ccproxy-trio serve`: the proxy itself."""
 
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -7,13 +8,14 @@ from pathlib import Path
 import click
 import trio
 
-from ccproxy_trio.app import create_app
+from ccproxy_trio.app import assemble
 from ccproxy_trio.cli.bind import guard_bind, open_listener
 from ccproxy_trio.cli.pasting import invitation, is_everywhere, shown_url
 from ccproxy_trio.cli.server import describe, hypercorn_config, serve_until_stopped
 from ccproxy_trio.cli.telling import defaults, load
 from ccproxy_trio.journal import Note
 from ccproxy_trio.logs.banner import open_console, say
+from ccproxy_trio.reload import EVERY_TRIGGER, Reloading, Trigger
 from ccproxy_trio.settings.load import Loaded, environment
 
 CRASHED = 1
@@ -35,8 +37,19 @@ CRASHED = 1
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     help="How much to print: debug adds every attempt and its times. Left out: $LOG_LEVEL, then info.",
 )
-def serve(config: Path | None, host: str | None, port: int | None, log_level: str | None) -> None:
+@click.option(
+    "--no-watch",
+    "unwatched",
+    is_flag=True,
+    help="Leave a changed configuration file alone until SIGHUP.",
+)
+def serve(
+    config: Path | None, host: str | None, port: int | None, log_level: str | None, unwatched: bool
+) -> None:
     """Run the proxy until Ctrl-C or SIGTERM.
+
+    SIGHUP, and a change of the configuration file, make it take on what the file says now; answers under way
+    are not disturbed.
 
     Colour goes to terminals only; NO_COLOR and FORCE_COLOR are honoured. Exit status: 0 after a signal,
     2 when it could not start (configuration, port), 1 after a crash.
@@ -45,11 +58,14 @@ def serve(config: Path | None, host: str | None, port: int | None, log_level: st
     fallback = defaults()
     address = (host or fallback.host, fallback.port if port is None else port)
     guard_bind(address[0], loaded.settings)
-    sys.exit(run(loaded, address, log_level=log_level or fallback.log_level))
+    triggers = EVERY_TRIGGER - {"file"} if unwatched else EVERY_TRIGGER
+    sys.exit(run(loaded, address, log_level=log_level or fallback.log_level, triggers=triggers))
 
 
-def run(loaded: Loaded, address: tuple[str, int], *, log_level: str) -> int:
-    """Serve until a signal; returns the exit status.
+def run(
+    loaded: Loaded, address: tuple[str, int], *, log_level: str, triggers: frozenset[Trigger] = EVERY_TRIGGER
+) -> int:
+    """Serve until a signal; returns the exit status. `triggers` say what reloads the configuration.
 
     Raises:
         Refused: the address cannot be had.
@@ -58,7 +74,14 @@ def run(loaded: Loaded, address: tuple[str, int], *, log_level: str) -> int:
     listener = open_listener(*address, stall_limit=settings.stall_limit)
     url = shown_url(address[0], listener.getsockname()[1])
     journal = open_console(loaded, level=log_level, stream=sys.stderr, environ=environment())
-    app = create_app(loaded, journal=journal)
+    reloading = Reloading(
+        loaded=loaded,
+        journal=journal,
+        learn=journal.learn_settings,
+        hang_up=partial(signal.raise_signal, signal.SIGTERM),
+        triggers=triggers,
+    )
+    app = assemble(settings, journal=journal, tend=reloading.tend)
     config = hypercorn_config(listener, settings, journal)
 
     lines = invitation(

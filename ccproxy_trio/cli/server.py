@@ -6,6 +6,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import cast
 
 import trio
 from hypercorn.config import Config
@@ -13,12 +14,15 @@ from hypercorn.trio import serve as hypercorn_serve
 from hypercorn.typing import ASGIFramework
 
 from ccproxy_trio.cli.bind import BACKLOG
+from ccproxy_trio.drain import LAST_WORDS
+from ccproxy_trio.edge.application import Application
 from ccproxy_trio.journal import Journal, Note
 from ccproxy_trio.settings.model import Settings
 
 # The same values as config/hypercorn.toml, which says why.
 KEEP_ALIVE_TIMEOUT = 120.0  # seconds
 HEADER_BYTES = 64 * 1024
+ROOM = LAST_WORDS + 2.0  # seconds that Hypercorn leaves a drain beyond its own time
 
 
 def hypercorn_config(listener: socket.socket, settings: Settings, journal: Journal) -> Config:
@@ -32,7 +36,7 @@ def hypercorn_config(listener: socket.socket, settings: Settings, journal: Journ
     config.backlog = BACKLOG
     config.alpn_protocols = ["http/1.1"]
     config.keep_alive_timeout = KEEP_ALIVE_TIMEOUT
-    config.graceful_timeout = settings.drain_timeout
+    config.graceful_timeout = settings.drain_timeout + ROOM
     config.h11_max_incomplete_size = HEADER_BYTES
     config.include_server_header = False
     config.accesslog = None
@@ -41,7 +45,7 @@ def hypercorn_config(listener: socket.socket, settings: Settings, journal: Journ
 
 
 async def serve_until_stopped(
-    app: ASGIFramework,
+    app: Application,
     config: Config,
     *,
     stop: trio.Event,
@@ -50,25 +54,43 @@ async def serve_until_stopped(
 ) -> None:
     """Serve `app` until `stop` is set, or SIGINT or SIGTERM sets it; then let running answers finish.
 
-    Started (`nursery.start`) once requests are served. They have `drain_timeout` seconds to finish; a second
-    signal ends them at once. What ends the app (failed start, crash) is raised, inside an ExceptionGroup.
+    Started (`nursery.start`) once requests are served. They have `drain_timeout` seconds to finish, as it is
+    configured by then. A second signal ends them at once, with a word to their clients; a third one does not
+    wait for that word. What ends the app (failed start, crash) is raised, inside an ExceptionGroup.
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as watching:
-            watching.start_soon(partial(_obey, signals, stop, journal=journal, scope=watching.cancel_scope))
+            watching.start_soon(
+                partial(_obey, app, signals, stop, journal=journal, scope=watching.cancel_scope)
+            )
             async with trio.open_nursery() as serving:
-                await serving.start(partial(hypercorn_serve, app, config, shutdown_trigger=stop.wait))
+                trigger = partial(_stopped, app, config, stop)
+                served = cast("ASGIFramework", app)
+                await serving.start(partial(hypercorn_serve, served, config, shutdown_trigger=trigger))
                 task_status.started()
             watching.cancel_scope.cancel()
 
 
+async def _stopped(app: Application, config: Config, stop: trio.Event) -> None:
+    await stop.wait()
+    if app.stopping is not None:  # a reload may have changed it
+        config.graceful_timeout = app.stopping.drain_timeout + ROOM
+
+
 async def _obey(
-    signals: AsyncIterator[int], stop: trio.Event, *, journal: Journal, scope: trio.CancelScope
+    app: Application,
+    signals: AsyncIterator[int],
+    stop: trio.Event,
+    *,
+    journal: Journal,
+    scope: trio.CancelScope,
 ) -> None:
     await anext(signals)
     text = "Stopping: running answers may finish. Press Ctrl-C again to stop at once."
     journal(Note(level="info", event="server.stopping", text=text))
     stop.set()
+    await anext(signals)
+    app.hurry()
     await anext(signals)
     scope.cancel()
 

@@ -1,6 +1,6 @@
 """Quart put together: guards before every view, our error envelope after every failure, our own lifespan."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import cast
 
@@ -21,10 +21,12 @@ from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge.connection import Connection, HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT, error_response, told_of
 from ccproxy_trio.edge.guard import Caller, Guard, TurnedAway
-from ccproxy_trio.edge.idle import close_idle_connections_at_their_end
+from ccproxy_trio.edge.idle import mend_connections
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.edge.rush import give_back_memory, tidy_up
-from ccproxy_trio.errand import NothingLeft, Services
+from ccproxy_trio.edge.stopping import MEETING, Stopping
+from ccproxy_trio.errand import NothingLeft
+from ccproxy_trio.house import House
 from ccproxy_trio.journal import Journal
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.wire.faults import RequestRefused
@@ -33,7 +35,8 @@ MOST_BYTES = 32 * 2**20  # the API's own limit; Claude Code sends images and PDF
 BODY_WITHIN = 60  # seconds
 _PUBLIC = frozenset({"/", "/health", "/health/live", "/health/ready"})
 
-House = Callable[[], AbstractAsyncContextManager[Services]]
+OpenHouse = Callable[[], AbstractAsyncContextManager[House]]
+Tending = Callable[["Application", House], Awaitable[None]]
 
 
 class Lifespan:
@@ -45,6 +48,7 @@ class Lifespan:
 
     def __init__(self, app: "Application", scope: LifespanScope) -> None:
         self._app = app
+        self._state = scope["state"]
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Run from the server's start-up to its shutdown."""
@@ -52,9 +56,11 @@ class Lifespan:
             raise LifespanFailureError("startup", "this proxy runs on Trio: start Hypercorn with `-k trio`")
         await receive()  # lifespan.startup
         try:
-            async with self._app.house() as services, trio.open_nursery() as nursery:
-                desk = self._app.desk = Desk(services, self._app.guard)
+            async with self._app.open_house() as house, trio.open_nursery() as nursery:
+                desk = self._app.desk = Desk(house, self._app.guard)
+                self._app.stopping = self._state[MEETING] = Stopping(house, nursery)
                 nursery.start_soon(tidy_up, desk.under_way, give_back_memory)
+                nursery.start_soon(self._app.tend, self._app, house)
                 await send(cast("LifespanStartupCompleteEvent", {"type": "lifespan.startup.complete"}))
                 await receive()  # lifespan.shutdown
                 nursery.cancel_scope.cancel()
@@ -65,22 +71,41 @@ class Lifespan:
 
 
 class Application(QuartTrio):
-    """The ASGI app. `desk` exists while the lifespan runs."""
+    """The ASGI app. `desk` and `stopping` exist while the lifespan runs.
+
+    `tend` runs beside it for all that time: it is where reloads come from.
+    """
 
     asgi_http_class = Connection
     asgi_lifespan_class = Lifespan  # type: ignore[assignment]  # same protocol, no common base
     request_class = HouseRequest
 
-    house: House
+    open_house: OpenHouse
+    tend: Tending
     guard: Guard
     desk: Desk
+    stopping: Stopping | None = None
+
+    def hurry(self) -> None:
+        """The server is being stopped, and somebody is impatient: what is under way ends now."""
+        if self.stopping is not None:
+            self.stopping.hurry()
+
+
+async def leave_alone(_app: "Application", _house: House) -> None:
+    """A house that nobody tends: its configuration stays as it is."""
 
 
 def build(
-    settings: Settings, *, house: House, journal: Journal, new_request_id: Callable[[], str]
+    settings: Settings,
+    *,
+    house: OpenHouse,
+    journal: Journal,
+    new_request_id: Callable[[], str],
+    tend: Tending = leave_alone,
 ) -> Application:
     """The app over `house`, which is entered for the time of the lifespan."""
-    close_idle_connections_at_their_end()
+    mend_connections()
     app = Application("ccproxy_trio", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MOST_BYTES,
@@ -88,7 +113,8 @@ def build(
         RESPONSE_TIMEOUT=None,
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
-    app.house = house
+    app.open_house = house
+    app.tend = tend
     app.guard = Guard(settings)
     _add_checks(app, new_request_id, journal)
     _add_error_handlers(app, journal)

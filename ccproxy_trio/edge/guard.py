@@ -36,6 +36,10 @@ class Guard:
     """Decides on each request before anything else is looked at."""
 
     def __init__(self, settings: Settings) -> None:
+        self.adopt(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """Decide by these settings from now on."""
         self._keys = [_digest(key.reveal()) for key in settings.client_api_keys]
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in settings.allowed_origins)

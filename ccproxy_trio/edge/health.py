@@ -5,13 +5,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ccproxy_trio.actors.dispatcher import DispatcherView
+from ccproxy_trio.actors.dispatcher import DispatcherView, Routes
 from ccproxy_trio.health.breaker import State
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.journal import Tally
-from ccproxy_trio.routing.question import Rules
 from ccproxy_trio.routing.readiness import ready_at
-from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings, Settings, Tier
 
 # Claude Code's own names; each is routed to the tier it stands for.
@@ -74,34 +72,34 @@ class ModelPage(Struct, frozen=True, kw_only=True):
     has_more: bool = False
 
 
-def health(settings: Settings, view: DispatcherView, *, tally: Tally) -> Health:
+def health(settings: Settings, routes: Routes, view: DispatcherView, *, tally: Tally) -> Health:
     """What the proxy knows of its providers."""
     providers = {
         provider.name: _provider_health(provider, view.snapshots.get(provider.name), view.now)
         for provider in settings.providers
     }
     return Health(
-        status="healthy" if is_ready(view) else "unhealthy",
+        status="healthy" if is_ready(routes, view) else "unhealthy",
         providers=providers,
         internal_errors=InternalErrors(grammar=tally.grammar, actors=tally.actors, others=tally.others),
     )
 
 
-def is_ready(view: DispatcherView) -> bool:
+def is_ready(routes: Routes, view: DispatcherView) -> bool:
     """At least one candidate would be tried by the next request."""
     return any(
         ready_at(view.snapshots.get(candidate.provider), candidate.model, view.now) <= view.now
-        for candidates in view.routes.candidates.values()
+        for candidates in routes.candidates.values()
         for candidate in candidates
     )
 
 
-def models(candidates: Mapping[Tier, tuple[Candidate, ...]], rules: Rules) -> ModelPage:
+def models(routes: Routes) -> ModelPage:
     """The tiers, under names that Claude Code's model picker shows: it drops all but `claude...`."""
     data = tuple(
         Model(id=name, display_name=f"{label} ({first.model} at {first.provider})")
         for tier, name, label in _CLAUDE_MODELS
-        for first in sorted(candidates[tier], key=lambda c: rules.priorities[c.provider])[:1]
+        for first in sorted(routes.candidates[tier], key=lambda c: routes.rules.priorities[c.provider])[:1]
     )
     return ModelPage(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None)
 
@@ -133,7 +131,7 @@ def _provider_health(provider: ProviderSettings, snapshot: Snapshot | None, now:
 
 
 def _state(snapshot: Snapshot, *, is_cooling: bool) -> str:
-    if snapshot.state is not State.CLOSED and snapshot.flag is not None:
+    if snapshot.flag is not None:  # a trouble to be mended, whether or not the breaker has had enough of it
         return str(snapshot.flag)
     if snapshot.state is State.CLOSED and is_cooling:
         return "cooling"

@@ -1,6 +1,7 @@
 """The endpoints: decode the request, run the exchange, shape the response."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Protocol, cast
 
@@ -17,8 +18,9 @@ from ccproxy_trio.edge.connection import HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
 from ccproxy_trio.edge.rush import UnderWay
-from ccproxy_trio.errand import Ask, NothingLeft, Services
+from ccproxy_trio.errand import Ask, NothingLeft, Services, Stopped, until_stopped
 from ccproxy_trio.exchange import answer, stream
+from ccproxy_trio.house import House
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.routing.tiers import tier_of
 from ccproxy_trio.settings.model import Tier
@@ -40,15 +42,15 @@ _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-co
 class Play(Protocol):
     """What writes a stream. `started` is called when there is something to answer 200 for."""
 
-    async def __call__(self, *, started: Callable[[Opened], None]) -> None:
+    async def __call__(self, services: Services, *, started: Callable[[Opened], None]) -> None:
         """Write the stream to its end."""
 
 
 class Desk:
-    """The views over one set of services. One lives as long as the lifespan."""
+    """The views over the running system. One lives as long as the lifespan."""
 
-    def __init__(self, services: Services, guard: Guard) -> None:
-        self._services = services
+    def __init__(self, house: House, guard: Guard) -> None:
+        self._house = house
         self._guard = guard
         self.under_way = UnderWay()
 
@@ -61,92 +63,57 @@ class Desk:
         body = await _json_body()
         asked = decode_request(body)
         if (local := local_answer(asked)) is not None:
-            return self._local(asked, local)
+            return _local(asked, local, self._house.services)
         if (question := search_question(asked)) is not None:
             return await self._search(asked, question)
         if not asked.stream:
-            with self._admitted():
-                ask = await self._ask(Kept(asked), len(body))
-                return _json(encode_message(await answer(ask, self._services)))
-        play = partial(self._play, Kept(asked), len(body))
+            with self._admitted() as services:
+                ask = await _ask(Kept(asked), len(body), services)
+                return _json(encode_message(await answer(ask, services)))
+        return await self._streamed(partial(_play, Kept(asked), len(body)))
+
+    async def _streamed(self, play: Play) -> Response:
+        """A stream, once it has begun."""
         house_request = cast("HouseRequest", request)
-        return self._frames(await house_request.nursery.start(partial(self._stream, play, g.request_id)))
-
-    async def _play(self, kept: Kept, body_bytes: int, *, started: Callable[[Opened], None]) -> None:
-        """Size the request up and serve it to a client that reads along."""
-        await stream(await self._ask(kept, body_bytes), self._services, started=started)
-
-    def _frames(self, opened: Opened) -> Response:
-        """A stream that has begun."""
-        ping_after = self._services.settings.keepalive_interval
+        opened = await house_request.nursery.start(partial(self._stream, play, g.request_id))
+        ping_after = self._house.services.settings.keepalive_interval
         return Response(FrameBody(opened, ping_after=ping_after), headers=_STREAM_HEADERS)
-
-    def _local(self, asked: MessagesRequest, local: LocalAnswer) -> Response:
-        """An answer that needs no provider, in the form asked for."""
-        emitter = self._emitter(asked)
-        events = emitter.answer(local.content, stop_reason=local.stop_reason)
-        Grammar().check(events)
-        if asked.stream:
-            return Response(encode_frames(events), headers=_STREAM_HEADERS)
-        return _json(encode_message(fold(events)))
 
     async def _search(self, asked: MessagesRequest, question: SearchQuestion) -> Response:
         """A web search: by the backend if there is one, else told to be unavailable."""
-        backend, settings = self._services.search, self._services.settings.web_search
-        if backend is None or settings is None:
-            return self._local(asked, not_found(question, "unavailable"))
-        enquiry = Enquiry(
-            question=question,
-            backend=backend,
-            within=settings.timeout,
-            at_most=settings.max_results,
-            request_id=g.request_id,
-            journal=self._services.journal,
-        )
-        if not asked.stream:
-            with self._admitted():
-                return _json(encode_message(await answer_search(enquiry, self._emitter(asked))))
-        play = partial(stream_search, enquiry, self._emitter(asked))
-        house_request = cast("HouseRequest", request)
-        return self._frames(await house_request.nursery.start(partial(self._stream, play, g.request_id)))
-
-    def _emitter(self, asked: MessagesRequest) -> Emitter:
-        return Emitter(
-            message_id="msg_" + self._services.mint(),
-            model=asked.model,
-            input_tokens=count_request(asked),
-            scale=self._services.counting.scale(self._tier(asked), _betas()),
-        )
+        if self._house.services.search is None:
+            return _local(asked, not_found(question, "unavailable"), self._house.services)
+        if asked.stream:
+            return await self._streamed(partial(_search_aloud, asked, question))
+        with self._admitted() as services:
+            work = partial(answer_search, _enquiry(question, services), _emitter(asked, services))
+            return _json(encode_message(await until_stopped(services.drain, work)))
 
     async def count_tokens(self) -> Response:
         """`POST /v1/messages/count_tokens`: answered here, whatever the providers do."""
         body = await _json_body()
         asked = decode_count(body)
-        counting, tier = self._services.counting, self._tier(asked)
-        with self._admitted():
+        with self._admitted() as services:
+            counting, tier = services.counting, _tier(asked, services)
             count = await counting.count(asked, tier, body_bytes=len(body))
         return _json(msgspec.json.encode({"input_tokens": counting.scale(tier, _betas()).tokens(count)}))
 
-    def _tier(self, asked: CountRequest) -> Tier:
-        return tier_of(asked.model, self._services.settings.default_tier)
-
     async def models(self) -> Response:
         """`GET /v1/models`."""
-        view = await self._services.dispatcher.describe()
-        return _json(msgspec.json.encode(shown.models(view.routes.candidates, view.routes.rules)))
+        return _json(msgspec.json.encode(shown.models(self._house.services.routes)))
 
     async def model(self, name: str) -> Response:
         """`GET /v1/models/NAME`."""
-        view = await self._services.dispatcher.describe()
-        for entry in shown.models(view.routes.candidates, view.routes.rules).data:
+        for entry in shown.models(self._house.services.routes).data:
             if entry.id == name:
                 return _json(msgspec.json.encode(entry))
         raise RequestRefused(f"model: {name[:200]}", status=404, kind="not_found_error")
 
     async def health(self) -> Response:
         """`GET /health`: the documented body, in detail only for those who may see it."""
-        view = await self._services.dispatcher.describe()
-        report = shown.health(self._services.settings, view, tally=self._services.journal)
+        services = self._house.services
+        view = await services.dispatcher.describe()
+        report = shown.health(services.settings, services.routes, view, tally=services.journal)
         if not self._guard.trusts(g.caller):
             return _json(msgspec.json.encode({"status": report.status}))
         return _json(msgspec.json.encode(report))
@@ -156,23 +123,13 @@ class Desk:
         return _json(b'{"status":"live"}')
 
     async def ready(self) -> Response:
-        """`GET /health/ready`: some provider would be tried."""
-        if shown.is_ready(await self._services.dispatcher.describe()):
+        """`GET /health/ready`: requests are taken on, and some provider would be tried."""
+        if self._house.drain.has_begun:
+            return _json(b'{"status":"stopping"}', status=503)
+        services = self._house.services
+        if shown.is_ready(services.routes, await services.dispatcher.describe()):
             return _json(b'{"status":"ready"}')
         return _json(b'{"status":"no usable provider"}', status=503)
-
-    async def _ask(self, kept: Kept, body_bytes: int) -> Ask:
-        headers, asked = g.caller.headers, kept.request
-        return Ask(
-            kept=kept,
-            request_id=g.request_id,
-            size=await self._services.counting.size(
-                asked, self._tier(asked), body_bytes=body_bytes, betas=_betas()
-            ),
-            session=headers.get("x-claude-code-session-id"),
-            client_timeout=_seconds(headers.get("x-stainless-timeout")),
-            patient=asked.thinking is not None or headers.get("user-agent", "").startswith("claude-cli"),
-        )
 
     async def _stream(
         self, play: Play, request_id: str, task_status: trio.TaskStatus[Opened] = trio.TASK_STATUS_IGNORED
@@ -186,30 +143,104 @@ class Desk:
             task_status.started(opened)
 
         try:
-            with self._admitted():
-                await play(started=started)
+            with self._admitted() as services:
+                await play(services, started=started)
         except (NothingLeft, RequestRefused):
             raise  # only before the stream is open
         except Exception as error:  # the edge's last resort
-            self._services.journal(bug(error, request_id=request_id))
+            self._house.services.journal(bug(error, request_id=request_id))
             if not is_open:
                 raise NothingLeft(OUR_FAULT) from error
 
-    def _admitted(self) -> UnderWay:
-        """What counts the exchange in, if there are not too many.
+    @contextmanager
+    def _admitted(self) -> Iterator[Services]:
+        """Counts the exchange in, if there are not too many; it keeps these services to its end.
 
         Its size is found inside, and so are counts that a client asks for: threads are few, and who would
         only wait for one is better told to come back.
 
         Raises:
-            NothingLeft: as many are under way as the settings allow.
+            NothingLeft: as many are under way as the settings allow, or the proxy is being stopped.
         """
-        if self.under_way.count >= self._services.settings.max_exchanges:
+        if self._house.drain.has_begun:
+            raise Stopped
+        if self.under_way.count >= self._house.services.settings.max_exchanges:
             message = "The proxy has as many requests under way as it takes. Try again in a moment."
             raise NothingLeft(
                 Told(status=529, kind="overloaded_error", message=message, retry_after=1, should_retry=None)
             )
-        return self.under_way
+        with self.under_way, self._house.in_use() as services:
+            yield services
+
+
+async def _play(
+    kept: Kept, body_bytes: int, services: Services, *, started: Callable[[Opened], None]
+) -> None:
+    """Size the request up and serve it to a client that reads along."""
+    await stream(await _ask(kept, body_bytes, services), services, started=started)
+
+
+async def _ask(kept: Kept, body_bytes: int, services: Services) -> Ask:
+    headers, asked = g.caller.headers, kept.request
+    size = await services.counting.size(asked, _tier(asked, services), body_bytes=body_bytes, betas=_betas())
+    return Ask(
+        kept=kept,
+        request_id=g.request_id,
+        size=size,
+        session=headers.get("x-claude-code-session-id"),
+        client_timeout=_seconds(headers.get("x-stainless-timeout")),
+        patient=asked.thinking is not None or headers.get("user-agent", "").startswith("claude-cli"),
+    )
+
+
+async def _search_aloud(
+    asked: MessagesRequest,
+    question: SearchQuestion,
+    services: Services,
+    *,
+    started: Callable[[Opened], None],
+) -> None:
+    """Search for a client that reads along."""
+    emitter = _emitter(asked, services)
+    work = partial(stream_search, _enquiry(question, services), emitter, started=started)
+    with suppress(Stopped):  # the body tells that there is no more to come
+        await until_stopped(services.drain, work)
+
+
+def _enquiry(question: SearchQuestion, services: Services) -> Enquiry:
+    backend, settings = services.search, services.settings.web_search
+    if backend is None or settings is None:  # a reload has just taken it away
+        raise NothingLeft(OUR_FAULT)
+    return Enquiry(
+        question=question,
+        backend=backend,
+        within=settings.timeout,
+        at_most=settings.max_results,
+        request_id=g.request_id,
+        journal=services.journal,
+    )
+
+
+def _local(asked: MessagesRequest, local: LocalAnswer, services: Services) -> Response:
+    """An answer that needs no provider, in the form asked for."""
+    events = _emitter(asked, services).answer(local.content, stop_reason=local.stop_reason)
+    Grammar().check(events)
+    if asked.stream:
+        return Response(encode_frames(events), headers=_STREAM_HEADERS)
+    return _json(encode_message(fold(events)))
+
+
+def _emitter(asked: MessagesRequest, services: Services) -> Emitter:
+    return Emitter(
+        message_id="msg_" + services.mint(),
+        model=asked.model,
+        input_tokens=count_request(asked),
+        scale=services.counting.scale(_tier(asked, services), _betas()),
+    )
+
+
+def _tier(asked: CountRequest, services: Services) -> Tier:
+    return tier_of(asked.model, services.settings.default_tier)
 
 
 async def _json_body() -> bytes:

@@ -184,6 +184,11 @@ class Breaker:
         self._panic_at = 0.0
         self._flag: Flag | None = None
 
+    def reconfigure(self, settings: BreakerSettings, *, trial_timeout: float) -> None:
+        """Go by these numbers from now on. What is counted, and a wait that has begun, stay as they are."""
+        self._settings = settings
+        self._trial_timeout = trial_timeout if settings.trial_timeout is None else settings.trial_timeout
+
     # -- what can be seen --
 
     @property
@@ -301,6 +306,15 @@ class Breaker:
             self._flag = _FLAGS.get(verdict)
             return None
         return self._take(PROBES.get((self._state, verdict), Step.NOTHING), verdict, now, None)
+
+    def rekeyed(self) -> Moved | None:
+        """The provider is asked with another key: what was held against the old one says nothing of it."""
+        if self._flag is None:
+            return None
+        self._flag = None
+        self._opens = 0
+        self._failures.clear()
+        return self._enter(State.CLOSED, "its key was changed")
 
     def _give_back(self, permit: Permit) -> None:
         if self._trial == permit.serial:

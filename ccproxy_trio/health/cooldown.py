@@ -17,11 +17,23 @@ class CoolDowns:
     """One provider's rests. Pure: `now` is monotonic seconds."""
 
     def __init__(self, settings: BreakerSettings) -> None:
-        self._default = settings.cooldown_default
-        self._longest = settings.cooldown_max
+        self.reconfigure(settings)
         self._until: dict[str, float] = {}
         self._excluded: dict[str, float] = {}
+        self._barred: set[str] = set()  # of those excluded at any time
         self._streaks: dict[str, int] = {}  # rests in a row, without a success between
+
+    def reconfigure(self, settings: BreakerSettings) -> None:
+        """Go by these numbers from now on. A rest under way stays as it is."""
+        self._default = settings.cooldown_default
+        self._longest = settings.cooldown_max
+
+    def forget(self) -> None:
+        """Rest no more: what was refused to one key may be granted to another."""
+        self._until.clear()
+        self._excluded.clear()
+        self._barred.clear()
+        self._streaks.clear()
 
     def limit(self, model: str, fault: UpstreamFault, now: float) -> float:
         """Let `model` rest, or the whole provider where the fault speaks of the account; seconds it rests.
@@ -44,8 +56,19 @@ class CoolDowns:
         guess: float = self._default * 2.0**doublings
         return min(guess, LONGEST_GUESS, self._longest)
 
-    def exclude(self, model: str, now: float, *, seconds: float = EXCLUSION) -> None:
-        """Leave `model` out: its provider does not have it, or not for us."""
+    def exclude(
+        self,
+        model: str,
+        now: float,
+        *,
+        why: FaultKind = FaultKind.MODEL_NOT_FOUND,
+        seconds: float = EXCLUSION,
+    ) -> None:
+        """Leave `model` out: its provider does not have it, or (MODEL_ACCESS) not for us."""
+        if why is FaultKind.MODEL_ACCESS:
+            self._barred.add(model)
+        else:
+            self._barred.discard(model)
         self._excluded[model] = max(self._excluded.get(model, now), now + seconds)
 
     def succeeded(self, model: str) -> None:
@@ -65,3 +88,7 @@ class CoolDowns:
     def excluded(self, now: float) -> dict[str, float]:
         """Until when each model that is left out stays out."""
         return {model: until for model, until in self._excluded.items() if until > now}
+
+    def barred(self, now: float) -> frozenset[str]:
+        """Those of the models left out that the provider has, but not for us."""
+        return frozenset(self.excluded(now).keys() & self._barred)

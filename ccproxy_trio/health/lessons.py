@@ -73,6 +73,16 @@ class Notebook:
         self._models = models
         self._lessons: dict[str, tuple[Lesson, ...]] = {}
 
+    def revised(self, options: DialectOptions, models: tuple[str, ...]) -> "Notebook":
+        """What is still good to know under another configuration of the same provider.
+
+        Other options are the operator's own answer to what was learned, so they begin with an empty book.
+        """
+        book = Notebook(options, models)
+        if options == self._options:
+            book._lessons = {model: lessons for model, lessons in self._lessons.items() if model in models}
+        return book
+
     def of(self, model: str) -> tuple[Lesson, ...]:
         """The lessons of a model, later ones overruling."""
         return self._lessons.get(model, ())

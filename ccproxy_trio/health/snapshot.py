@@ -34,6 +34,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     failure_count: int  # failures in a row
     cooling: Mapping[str, float]  # model (or EVERY_MODEL) -> rests until
     excluded: Mapping[str, float]  # model -> left out until
+    barred: frozenset[str] = frozenset()  # the excluded ones that it has, but not for us
     in_flight: int
     last_success: float | None
     last_failure: float | None

@@ -107,6 +107,8 @@ TABLE: dict[FaultKind, Row] = {
     FaultKind.OVERTIME: Row("8", Verdict.FAULTY, Next.TRY_ANOTHER),
     # The request's own deadline, which the client set: the provider may have had two seconds of it.
     FaultKind.TOTAL_TIMEOUT: Row("36", Verdict.SILENT, Next.STOP, after=Verdict.SILENT),
+    # The provider may have answered while we were stopped, so it is asked again.
+    FaultKind.SUSPENDED: Row("37", Verdict.SILENT, Next.RETRY_SAME, after=Verdict.SILENT),
     # -- the answer
     FaultKind.TRUNCATED: Row("9, 10", Verdict.FAULTY, Next.TRY_ANOTHER),
     FaultKind.PROTOCOL: Row("5, 27, 28, 30, 31", Verdict.FAULTY, Next.TRY_ANOTHER),
@@ -114,6 +116,7 @@ TABLE: dict[FaultKind, Row] = {
     FaultKind.EMPTY: Row("29", Verdict.HEALTHY, Next.TRY_ANOTHER, after=Verdict.HEALTHY),
     # -- the status
     FaultKind.SERVER_ERROR: Row("13", Verdict.FAULTY, Next.RETRY_IF_ALONE, rest=Rest.IF_ASKED),
+    FaultKind.GATEWAY_TIMEOUT: Row("13", Verdict.FAULTY, Next.RETRY_IF_ALONE, rest=Rest.IF_ASKED),
     FaultKind.OVERLOADED: Row("14", Verdict.FAULTY, Next.TRY_ANOTHER, rest=Rest.ALWAYS),
     FaultKind.RATE_LIMITED: Row("15", Verdict.LIMITED, Next.NEXT_MODEL, rest=Rest.ALWAYS),
     FaultKind.QUOTA: Row("16", Verdict.BILLING, Next.TRY_ANOTHER, rest=Rest.IF_ASKED, flag=Flag.QUOTA),

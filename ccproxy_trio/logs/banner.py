@@ -7,9 +7,8 @@ from typing import TextIO
 from msgspec import Struct
 from rich.text import Text
 
-from ccproxy_trio.journal import Journal
 from ccproxy_trio.logs.colour import Palette
-from ccproxy_trio.logs.console import Painter, open_journal
+from ccproxy_trio.logs.console import ConsoleJournal, Painter, open_journal
 from ccproxy_trio.logs.lines import BOLD, DIM, marked, span, tag
 from ccproxy_trio.logs.outlet import Outlet
 from ccproxy_trio.settings.load import Loaded
@@ -37,7 +36,7 @@ HEALTHY = Finding("ok", "healthy")
 NOTHING_FOUND: Mapping[str, Finding] = MappingProxyType({})
 
 
-def open_console(loaded: Loaded, *, level: str, stream: TextIO, environ: Mapping[str, str]) -> Journal:
+def open_console(loaded: Loaded, *, level: str, stream: TextIO, environ: Mapping[str, str]) -> ConsoleJournal:
     """Print the banner and where the configuration came from; returns the journal that goes on from there."""
     settings = loaded.settings
     banner(settings, stream=stream, environ=environ)

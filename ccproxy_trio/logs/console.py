@@ -15,11 +15,12 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.text import Text
 
-from ccproxy_trio.journal import AttemptEnded, Entry, Journal
-from ccproxy_trio.logs.colour import Palette, depth
+from ccproxy_trio.journal import AttemptEnded, Entry
+from ccproxy_trio.logs.colour import Depth, Palette, depth
 from ccproxy_trio.logs.lines import DIM, Line, render
 from ccproxy_trio.logs.outlet import Outlet
-from ccproxy_trio.settings.scrub import Scrub, scrubber
+from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.settings.scrub import Scrub, scrubber, secrets_of
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SYSTEMS = {
@@ -61,7 +62,7 @@ def open_journal(
     environ: Mapping[str, str],
     names: Sequence[str],
     secrets: Sequence[str] = (),
-) -> Journal:
+) -> "ConsoleJournal":
     """A journal that prints to `stream`.
 
     `level` is a logging level's name in any case (an unknown one counts as info). `names` are the
@@ -69,19 +70,43 @@ def open_journal(
     The journal never raises for the state of the stream.
     """
     painter = Painter(stream=stream, environ=environ)
-    palette = Palette(names, painter.depth)
-    scrub = scrubber(secrets, names)
     threshold = LEVELS.get(level.strip().lower(), logging.INFO)
-    outlet = Outlet(stream)
-    events = _events(outlet, painter=painter, threshold=threshold)
-
-    def journal(entry: Entry) -> None:
-        if threshold > logging.DEBUG and isinstance(entry, AttemptEnded):
-            return  # at debug only, and too frequent to be rendered for nothing
-        line = render(scrubbed(entry, scrub), palette)
-        events.log(LEVELS[line.level], line.event, line=line)
-
+    events = _events(Outlet(stream), painter=painter, threshold=threshold)
+    journal = ConsoleJournal(events, depth=painter.depth, threshold=threshold)
+    journal.learn(names, secrets)
     return journal
+
+
+class ConsoleJournal:
+    """A journal that prints, and that can be told of further providers and secrets."""
+
+    def __init__(self, events: _Events, *, depth: Depth | None, threshold: int) -> None:
+        self._events = events
+        self._depth = depth
+        self._threshold = threshold
+        self._names: tuple[str, ...] = ()
+        self._secrets: tuple[str, ...] = ()
+
+    def learn(self, names: Sequence[str], secrets: Sequence[str]) -> None:
+        """Know these too. What was known stays so: a key that was replaced may still be in use.
+
+        Providers keep their colours, so new ones come after those that were there before.
+        """
+        self._names = tuple(dict.fromkeys((*self._names, *names)))
+        self._secrets = tuple(dict.fromkeys((*self._secrets, *secrets)))
+        self._palette = Palette(self._names, self._depth)
+        self._scrub = scrubber(self._secrets, self._names)
+
+    def learn_settings(self, settings: Settings) -> None:
+        """Know the providers and the secrets of this configuration too."""
+        self.learn([provider.name for provider in settings.providers], secrets_of(settings))
+
+    def __call__(self, entry: Entry) -> None:
+        """Print it, where the level asks for that."""
+        if self._threshold > logging.DEBUG and isinstance(entry, AttemptEnded):
+            return  # at debug only, and too frequent to be rendered for nothing
+        line = render(scrubbed(entry, self._scrub), self._palette)
+        self._events.log(LEVELS[line.level], line.event, line=line)
 
 
 def scrubbed(entry: Entry, scrub: Scrub) -> Entry:

@@ -19,10 +19,12 @@ from ccproxy_trio.journal import (
     ExchangeEnded,
     FellOver,
     GrammarViolated,
+    Hedged,
     ModelExcluded,
     Note,
     ParameterLearned,
     Probed,
+    RaceDecided,
 )
 from ccproxy_trio.logs.colour import Palette
 
@@ -52,8 +54,8 @@ def render(entry: Entry, palette: Palette) -> Line:
     match entry:
         case AttemptEnded():
             return _attempt_ended(entry, palette)
-        case FellOver():
-            return _fell_over(entry, palette)
+        case FellOver() | Hedged() | RaceDecided():
+            return _went_on(entry, palette)
         case BreakerMoved():
             return _breaker_moved(entry, palette)
         case Cooling():
@@ -124,6 +126,17 @@ def _attempt_ended(entry: AttemptEnded, palette: Palette) -> Line:
     return Line("debug", "attempt.ended", marked("debug", "attempt ", who, (told, DIM)))
 
 
+def _went_on(entry: FellOver | Hedged | RaceDecided, palette: Palette) -> Line:
+    match entry:
+        case FellOver():
+            return _fell_over(entry, palette)
+        case Hedged():
+            return _hedged(entry, palette)
+        case RaceDecided():
+            return _race_decided(entry, palette)
+    assert_never(entry)
+
+
 def _fell_over(entry: FellOver, palette: Palette) -> Line:
     source = _candidate(entry.from_provider, entry.from_model, palette)
     target = _candidate(entry.to_provider, entry.to_model, palette)
@@ -132,6 +145,23 @@ def _fell_over(entry: FellOver, palette: Palette) -> Line:
         "warning", ("Falling over: ", BOLD), source, " → ", target, told, (f" · {entry.request_id}", DIM)
     )
     return Line("warning", "failover", text)
+
+
+def _hedged(entry: Hedged, palette: Palette) -> Line:
+    silent = _candidate(entry.provider, entry.model, palette)
+    other = _candidate(entry.to_provider, entry.to_model, palette)
+    told = f" is silent after {span(entry.seconds)}; asking "
+    text = marked("info", ("Hedging: ", BOLD), silent, told, other, " too", (f" · {entry.request_id}", DIM))
+    return Line("info", "hedge.started", text)
+
+
+def _race_decided(entry: RaceDecided, palette: Palette) -> Line:
+    winner = _candidate(entry.winner, entry.winner_model, palette)
+    loser = _candidate(entry.loser, entry.loser_model, palette)
+    told = f" answered first, after {span(entry.seconds)}; "
+    left = f" had nothing after {span(entry.loser_seconds)}"
+    trace = (f" · {entry.request_id}", DIM)
+    return Line("info", "hedge.decided", marked("info", winner, told, loser, left, trace))
 
 
 def _breaker_moved(entry: BreakerMoved, palette: Palette) -> Line:
@@ -210,6 +240,7 @@ def _exchange_ended(entry: ExchangeEnded, palette: Palette) -> Line:
 _OUTCOMES = {
     "complete": ("info", "ok", ""),
     "cancelled": ("info", "info", "the client hung up"),
+    "drained": ("warning", "warning", "ended, since the proxy is being stopped"),
     "refused": ("warning", "warning", "refused"),
     "error": ("error", "error", "failed"),
     "midfail": ("error", "error", "broke off in the middle of the answer"),

@@ -15,10 +15,17 @@ class Budget:
     """A token bucket whose tokens expire. Pure: `now` is monotonic seconds and never runs backwards."""
 
     def __init__(self, settings: RetryBudget) -> None:
+        self._entries: deque[tuple[int, float]] = deque()  # (slice, deposits less withdrawals), oldest first
+        self._slice = 0.0
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: RetryBudget) -> None:
+        """Go by these numbers from now on. Another `ttl` begins with nothing but its floor."""
         self._ratio = settings.ratio
         self._floor = settings.min_per_s * settings.ttl
-        self._slice = settings.ttl / _SLICES
-        self._entries: deque[tuple[int, float]] = deque()  # (slice, deposits less withdrawals), oldest first
+        if self._slice != settings.ttl / _SLICES:
+            self._slice = settings.ttl / _SLICES
+            self._entries.clear()
 
     def deposit(self, now: float) -> None:
         """A request has begun."""

@@ -4,6 +4,7 @@ Routing is pure, so whoever asks brings the seed; the same question always gets 
 function is SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -33,6 +34,11 @@ def fraction(*facts: float) -> float:
     for fact in facts:
         state = _mix((state + _GAMMA + int(fact * 1e9)) & _MASK)
     return float(_mix((state + _GAMMA) & _MASK) >> 11) / float(2**53)
+
+
+def digest(text: str, *, size: int) -> bytes:
+    """`size` bytes that stand for any text (BLAKE2b)."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
 
 
 def shuffled(items: Sequence[T], seed: int) -> list[T]:

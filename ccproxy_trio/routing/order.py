@@ -5,6 +5,7 @@ from typing import assert_never
 
 from ccproxy_trio.health.snapshot import Snapshot, State
 from ccproxy_trio.health.verdict import Next
+from ccproxy_trio.routing.affinity import by_affinity
 from ccproxy_trio.routing.chance import shuffled
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Rules
 from ccproxy_trio.routing.tiers import Candidate
@@ -54,9 +55,9 @@ def in_order(
 
     Under `priority` a provider that is due for its trial keeps its place: the next request is the trial, and
     falls over unnoticed if it fails. A ring or a shuffle prefers those known to work, but for the one whose
-    turn it is: were it always passed over, it would never come back.
+    turn it is, or that a session belongs to: were it always passed over, it would never come back.
     """
-    place = {name: index for index, name in enumerate(_providers_in_order(query, candidates, rules))}
+    place = {name: index for index, name in enumerate(_providers_in_order(query, candidates, view, rules))}
 
     def key(candidate: Candidate) -> tuple[bool, bool, bool, int]:
         snapshot = view.get(candidate.provider)
@@ -71,9 +72,17 @@ def in_order(
     return sorted(candidates, key=key)
 
 
-def _providers_in_order(query: Query, candidates: Sequence[Candidate], rules: Rules) -> list[str]:
+def _providers_in_order(
+    query: Query, candidates: Sequence[Candidate], view: Mapping[str, Snapshot], rules: Rules
+) -> list[str]:
     """The tier's providers as the strategy would have them, whatever their health."""
     names = list(dict.fromkeys(candidate.provider for candidate in candidates))
+    if rules.affinity and query.session is not None:
+        own = by_affinity(query.session, names)
+        # Only one that works holds a session: the trial of one that broke down is its own sessions' part.
+        pin = view.get(query.pinned or "")
+        holds = pin is not None and pin.state is State.CLOSED
+        return sorted(own, key=lambda name: not (holds and name == query.pinned))
     turn = query.turn or 0
     match rules.strategy:
         case "priority":

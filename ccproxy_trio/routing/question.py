@@ -7,10 +7,10 @@ from typing import Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ccproxy_trio.health.verdict import Next
+from ccproxy_trio.health.verdict import Next, judge
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import Settings, Strategy, Tier
-from ccproxy_trio.wire.faults import FaultKind, Overflow
+from ccproxy_trio.wire.faults import FaultKind, Overflow, UpstreamFault
 
 VISION = "vision"  # in `Query.needs`: the request holds images
 
@@ -34,6 +34,21 @@ class Attempt(Struct, frozen=True, kw_only=True):
     overflow: Overflow | None = None
     whole_provider: bool = False
     round: int = 0
+
+    @classmethod
+    def failed(cls, candidate: Candidate, fault: UpstreamFault, *, at: float) -> Self:
+        """One that ended in `fault` before anything of it was shown."""
+        return cls(
+            candidate=candidate,
+            kind=fault.kind,
+            next=judge(fault, shown=False).next,
+            ended_at=at,
+            message=fault.message,
+            status=fault.status,
+            retry_after=fault.retry_after,
+            overflow=fault.overflow,
+            whole_provider=fault.whole_provider,
+        )
 
 
 class Size(Struct, frozen=True, kw_only=True):
@@ -59,6 +74,7 @@ class Query(Struct, frozen=True, kw_only=True):
     (`round_robin`) or a seed (`random`). `patient_until` is None until a `Wait` named it. `deadline` bounds
     everything. `conversation` tells it from others;
     `avoid`, filled in by the dispatcher, the providers that broke it off a moment ago: they are asked last.
+    `session` is the client's; `pinned`, filled in too, the provider that it was moved to, if any.
     """
 
     tier: Tier
@@ -72,6 +88,8 @@ class Query(Struct, frozen=True, kw_only=True):
     size: Size = Size()
     conversation: str | None = None
     avoid: frozenset[str] = frozenset()
+    session: str | None = None
+    pinned: str | None = None
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -93,6 +111,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     panics: bool = True
     tells: bool = True  # on exhaustion; else the client is asked to come again
     failover_on_400: bool = False
+    affinity: bool = False  # sessions stay with a provider; never under `priority`
 
     @classmethod
     def of(
@@ -128,6 +147,7 @@ class Rules(Struct, frozen=True, kw_only=True):
             panics=settings.panic == "least_bad",
             tells=settings.on_exhaustion == "tell",
             failover_on_400=settings.failover_on_400,
+            affinity=settings.session_affinity and settings.fallback_strategy != "priority",
         )
 
 
@@ -144,12 +164,16 @@ class Use(Struct, frozen=True, kw_only=True):
 
 
 class Wait(Struct, frozen=True, kw_only=True):
-    """Wait until the instant `until`, or until a provider's readiness changes; then ask `resumed(query)`."""
+    """Wait until the instant `until`, or until a provider's readiness changes; then ask `resumed(query)`.
+
+    `seen`, filled in by the dispatcher, tells up to which change of readiness this answer knows of.
+    """
 
     until: float
     turn: int
     round: int
     patient_until: float
+    seen: int = 0
 
     def resumed(self, query: Query) -> Query:
         """The question to ask after the wait."""

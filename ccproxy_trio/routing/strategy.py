@@ -37,15 +37,18 @@ PAUSE = 1.0  # seconds a request leaves a provider alone before it asks the same
 LONGEST_BACKOFF = 8.0  # seconds
 FIRST_BACKOFF = 0.5
 
-# Failures after which nothing was processed, so that the first repetition need not wait.
-_HARMLESS = frozenset({FaultKind.CONNECT, FaultKind.STALE})
+# Failures that tell nothing against asking again, so that the first repetition need not wait.
+_HARMLESS = frozenset({FaultKind.CONNECT, FaultKind.STALE, FaultKind.SUSPENDED})
 # Failures that a second attempt makes worse: what follows them, anywhere, is paid from the retry budget.
 _STRAINED = frozenset(
     {
         FaultKind.OVERLOADED,
         FaultKind.HEADERS_TIMEOUT,
         FaultKind.CONTENT_TIMEOUT,
+        FaultKind.IDLE_TIMEOUT,
+        FaultKind.OVERTIME,
         FaultKind.REQUEST_TIMEOUT,
+        FaultKind.GATEWAY_TIMEOUT,
     }
 )
 # Failures that speak of the request more than of the provider: one second opinion, no third.
@@ -56,6 +59,7 @@ _HOPELESS_PROVIDER = _ONE_MORE_OPINION | {
     FaultKind.HEADERS_TIMEOUT,
     FaultKind.CONTENT_TIMEOUT,
     FaultKind.IDLE_TIMEOUT,
+    FaultKind.OVERTIME,
     FaultKind.TLS,
     FaultKind.QUOTA,
     FaultKind.AUTH,

@@ -44,6 +44,7 @@ class Trouble(enum.IntEnum):
     TIMED_OUT = enum.auto()
     SHUT = enum.auto()  # its breaker is open, or it was not asked
     MODEL = enum.auto()
+    ACCESS = enum.auto()  # to a model
     QUOTA = enum.auto()
     KEY = enum.auto()  # keys and configuration
     OURS = enum.auto()
@@ -68,13 +69,15 @@ _PHRASES: dict[FaultKind, _Phrase] = {
     FaultKind.IDLE_TIMEOUT: _Phrase(_T.TIMED_OUT, "fell silent"),
     FaultKind.OVERTIME: _Phrase(_T.TIMED_OUT, "took longer than its total_timeout"),
     FaultKind.TOTAL_TIMEOUT: _Phrase(_T.TIMED_OUT, "had not answered when the request's time was up"),
+    FaultKind.SUSPENDED: _Phrase(_T.OURS, "not heard (this proxy was suspended)"),
     FaultKind.TRUNCATED: _Phrase(_T.FAILED, "broke off its answer"),
     FaultKind.SERVER_ERROR: _Phrase(_T.FAILED, "failed"),
+    FaultKind.GATEWAY_TIMEOUT: _Phrase(_T.TIMED_OUT, "timed out"),
     FaultKind.OVERLOADED: _Phrase(_T.OVERLOADED, "overloaded"),
     FaultKind.RATE_LIMITED: _Phrase(_T.LIMITED, "rate limited"),
     FaultKind.QUOTA: _Phrase(_T.QUOTA, "quota exhausted"),
     FaultKind.AUTH: _Phrase(_T.KEY, "rejected its key"),
-    FaultKind.MODEL_ACCESS: _Phrase(_T.MODEL, "does not give access to its model"),
+    FaultKind.MODEL_ACCESS: _Phrase(_T.ACCESS, "does not give access to its model"),
     FaultKind.MODEL_NOT_FOUND: _Phrase(_T.MODEL, "does not have its model"),
     FaultKind.MISCONFIGURED: _Phrase(_T.KEY, "misconfigured"),
     FaultKind.BAD_REQUEST: _Phrase(_T.FAILED, "refused the request"),
@@ -96,9 +99,6 @@ _FLAGGED: dict[Flag, _Phrase] = {
     Flag.MISCONFIGURED: _PHRASES[FaultKind.MISCONFIGURED],
     Flag.TLS: _PHRASES[FaultKind.TLS],
 }
-# A gateway of theirs gave up on the model behind it.
-_TIMEOUTS = frozenset({504, 524})
-_TIMED_OUT = _Phrase(_T.TIMED_OUT, "timed out")
 _WITH_STATUS = frozenset({_T.FAILED, _T.TIMED_OUT, _T.KEY})
 _KINDS: dict[Trouble, str] = {
     Trouble.LIMITED: "rate_limit_error",
@@ -110,6 +110,7 @@ _KINDS: dict[Trouble, str] = {
 _IN_THEIR_WORDS = frozenset(
     {
         FaultKind.SERVER_ERROR,
+        FaultKind.GATEWAY_TIMEOUT,
         FaultKind.OVERLOADED,
         FaultKind.RATE_LIMITED,
         FaultKind.QUOTA,
@@ -266,11 +267,11 @@ def _finding(
 
 def _met(attempt: Attempt, snapshot: Snapshot | None, now: float) -> _Finding:
     provider, model = attempt.candidate.provider, attempt.candidate.model
-    phrase = _TIMED_OUT if attempt.status in _TIMEOUTS else _PHRASES[attempt.kind or FaultKind.INTERNAL]
+    phrase = _PHRASES[attempt.kind or FaultKind.INTERNAL]
     text = phrase.text
     if phrase.trouble in _WITH_STATUS and attempt.status is not None:
         text += f" (HTTP {attempt.status})"
-    if phrase.trouble is Trouble.MODEL:
+    if phrase.trouble in (Trouble.MODEL, Trouble.ACCESS):
         text += f" {model}"
     rests = -math.inf if snapshot is None else rests_until(snapshot, model)
     if phrase.trouble in (Trouble.LIMITED, Trouble.OVERLOADED) and rests > now:
@@ -297,6 +298,8 @@ def _unasked(snapshot: Snapshot, models: Sequence[str], now: float) -> _Finding:
     provider = snapshot.provider
     had = [model for model in models if snapshot.excluded.get(model, now) <= now]
     if not had:
+        if snapshot.barred.issuperset(models):
+            return _Finding(provider, Trouble.ACCESS, "does not give access to " + " or ".join(models))
         return _Finding(provider, Trouble.MODEL, "does not have " + " or ".join(models))
     rests = min(rests_until(snapshot, model) for model in had)
     if rests > now:
@@ -311,7 +314,7 @@ def _unasked(snapshot: Snapshot, models: Sequence[str], now: float) -> _Finding:
 
 def _status(troubles: set[Trouble], message: str, retry_after: int, rules: Rules) -> Told:
     """One status for all. What cannot pass by itself is said to be final; the rest as configured."""
-    passing = troubles - {Trouble.MODEL, Trouble.QUOTA, Trouble.KEY}
+    passing = troubles - {Trouble.MODEL, Trouble.ACCESS, Trouble.QUOTA, Trouble.KEY}
     if troubles == {Trouble.QUOTA}:
         return Told(402, "billing_error", message, should_retry=False)
     if troubles == {Trouble.MODEL}:

@@ -18,11 +18,13 @@ from msgspec import Struct, structs
 from platformdirs import user_config_path
 
 from ccproxy_trio.settings import legacy
+from ccproxy_trio.settings.authorities import anchored
 from ccproxy_trio.settings.fault import ConfigError, ConfigFault, did_you_mean, listed
 from ccproxy_trio.settings.fault import Path as Place
 from ccproxy_trio.settings.legacy import migrate, tidy
 from ccproxy_trio.settings.model import Secret, Settings
 from ccproxy_trio.settings.rules import on_this_machine
+from ccproxy_trio.settings.scrub import secrets_of_proxy
 from ccproxy_trio.settings.source import MAX_BYTES, read
 from ccproxy_trio.settings.substitute import key_problem, trim
 from ccproxy_trio.settings.validate import Valid, validate
@@ -110,10 +112,12 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     """
     variables = os.environ if environ is None else environ
     raw, status = _contents(path)
-    valid = validate(read(raw, file=str(path)), variables)
+    document = read(raw, file=str(path))
+    valid = validate(document, variables)
     notes = [str(note) for note in valid.notes]
     notes += (f"{path} {warning}" for warning in _exposure(status, valid))
-    return _loaded(valid.settings, variables, source=str(path), path=path, notes=notes)
+    settings = anchored(valid.settings, document, path.parent)
+    return _loaded(settings, variables, source=str(path), path=path, notes=notes)
 
 
 def listening(environ: Mapping[str, str] | None = None) -> Listening:
@@ -212,6 +216,10 @@ def _matters(place: Place, settings: Settings) -> bool:
             return not on_this_machine(settings.providers[index].base_url)
         case ("providers", _, "custom_headers", str(name)):
             return bool(_SECRET_HEADERS.search(name))
+        case ("providers", int(index), "proxy"):
+            return bool(secrets_of_proxy(settings.providers[index].outgoing_proxy))
+        case ("proxy",):
+            return bool(secrets_of_proxy(settings.proxy))
         case _:
             return True
 

@@ -30,6 +30,7 @@ ProfileName = Literal[
 ]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, extra={"unit": "seconds"})]
 SecondsOrOff = Annotated[float, Meta(ge=0, le=86_400, extra={"unit": "seconds"})]
+HedgeAfter = SecondsOrOff | Literal["p95"]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Positive = Annotated[int, Meta(ge=1, le=10_000_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -84,6 +85,14 @@ ApiVersion = Annotated[
     Meta(
         pattern=r"^[A-Za-z0-9._-]+$",
         extra={"says": "should be a version such as 2024-10-21: letters, digits, dots and dashes."},
+    ),
+]
+BundlePath = Annotated[
+    str,
+    Meta(
+        max_length=4096,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        extra={"says": "should be the path of a file with certificates in PEM."},
     ),
 ]
 Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
@@ -196,7 +205,21 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     )
     probe: Literal["models", "completion", "off"] = "models"
     health_check_interval: SecondsOrOff | None = None  # None: the file's
-    transport: TransportName | None = None  # None: the file's
+    transport: TransportName | None = None  # None: the file's, or httpx where there is a `proxy`
+    hedge_after: HedgeAfter | None = None  # None: the file's; 0: never
+    # Of the next two, left out: the file's; null, "none" and "": none. As loaded, the file's is filled in.
+    proxy: Secret | UnsetType | None = UNSET  # a secret: its address may hold a password
+    ca_bundle: BundlePath | UnsetType | None = UNSET  # as loaded: a whole path, of a file that was good then
+
+    @property
+    def outgoing_proxy(self) -> Secret | None:
+        """The address of the proxy that requests to this provider go through."""
+        return self.proxy or None
+
+    @property
+    def authorities(self) -> str | None:
+        """The path of the certificates to trust beside the system's."""
+        return self.ca_bundle or None
 
     @property
     def content_within(self) -> float:
@@ -282,16 +305,25 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     allowed_hosts: tuple[Name, ...] = ()  # beside loopback names and the address bound
     allowed_origins: tuple[Name, ...] = ()
     failover_on_400: bool = False
+    session_affinity: bool = False  # for round_robin and random
     # A number: the window that Claude Code was told by CLAUDE_CODE_AUTO_COMPACT_WINDOW.
     scale_usage_to_window: bool | Positive = False
     web_search: WebSearch | None = None  # None: web searches are told to be unavailable
     transport: TransportName = "trio"
+    hedge_after: HedgeAfter | None = None  # None or 0: never
+    proxy: Secret | None = None  # for all providers but those on this machine
+    ca_bundle: BundlePath | None = None  # for all providers, and for `web_search`
     schema_: str | UnsetType = msgspec.field(default=UNSET, name="$schema")  # for editors; ignored
 
     def enabled(self) -> tuple[ProviderSettings, ...]:
         """The providers that take part."""
         return tuple(provider for provider in self.providers if provider.enabled)
 
+    def hedge_after_of(self, provider: ProviderSettings) -> HedgeAfter | None:
+        """After how much silence of this provider another is asked beside it; None: never."""
+        return (self.hedge_after if provider.hedge_after is None else provider.hedge_after) or None
+
     def transport_of(self, provider: ProviderSettings) -> TransportName:
-        """What carries requests to this provider."""
-        return provider.transport or self.transport
+        """What carries requests to this provider. Our own transport goes through no proxy."""
+        name = provider.transport or self.transport
+        return "httpx" if name == "trio" and provider.outgoing_proxy is not None else name

@@ -90,11 +90,13 @@ def file_rules(settings: Tree) -> Iterator[Finding]:
     providers: Sequence[object] = settings.get("providers", ())
     entries = [(index, entry) for index, entry in enumerate(providers) if isinstance(entry, Mapping)]
     yield from _same_names(entries)
+    yield from _unproxied(entries, settings.get("proxy"))
     enabled = [entry for _, entry in entries if entry.get("enabled", True)]
     if entries and not enabled:
         yield Finding(("providers",), "are all disabled; enable at least one.")
         return
     yield from _unserved(enabled)
+    yield from _idle_affinity(settings)
 
 
 RULES: Mapping[type, Callable[[Tree], Iterator[Finding]]] = {
@@ -204,6 +206,19 @@ def _same_names(entries: Sequence[tuple[int, Tree]]) -> Iterator[Finding]:
         seen.setdefault(folded, index)
 
 
+def _unproxied(entries: Sequence[tuple[int, Tree]], everybodys: str | None) -> Iterator[Finding]:
+    for index, entry in entries:
+        url = _split(entry.get("base_url", UNKNOWN_URL))
+        near = url is not None and is_loopback(url.hostname or "")
+        proxy = entry.get("proxy", None if near else everybodys)
+        if proxy is not None and entry.get("transport") == "trio":
+            message = (
+                'is "trio", which goes through no proxy. Leave it out, and httpx carries what goes through '
+                "`proxy`; or set this provider's `proxy` to null."
+            )
+            yield Finding(("providers", index, "transport"), message)
+
+
 def _unserved(enabled: Sequence[Tree]) -> Iterator[Finding]:
     if any("models" not in entry for entry in enabled):
         return  # that is a fault already, and what it would have served is unknown
@@ -211,6 +226,16 @@ def _unserved(enabled: Sequence[Tree]) -> Iterator[Finding]:
     if enabled and missing:
         message = f"serve no {listed(missing)} models: requests for that will be refused."
         yield Finding(("providers",), message, fatal=False)
+
+
+def _idle_affinity(settings: Tree) -> Iterator[Finding]:
+    strategy = settings.get("fallback_strategy", _default(Settings, "fallback_strategy"))
+    if strategy == "priority" and settings.get("session_affinity"):
+        message = (
+            "has no effect under the strategy priority, which gives every session the same first provider; "
+            "it is for round_robin and random."
+        )
+        yield Finding(("session_affinity",), message, fatal=False)
 
 
 def _default(owner: type[Struct], name: str) -> Any:

@@ -39,11 +39,20 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "allowed_hosts": "Host names clients may use beside this machine's own.",
         "allowed_origins": "Web origins whose pages may call the proxy.",
         "failover_on_400": "Try another provider even after one called the request itself wrong.",
+        "session_affinity": "Under round_robin and random: a Claude Code session stays with one provider, "
+        "whose prompt cache it keeps warm.",
         "scale_usage_to_window": "Tell Claude Code token counts scaled to the window it believes in, so that "
         "it compacts in time; a number is the window it was told by CLAUDE_CODE_AUTO_COMPACT_WINDOW.",
         "web_search": "Who answers Claude Code's web searches; null: they are told to be unavailable.",
         "transport": "What carries requests to providers: trio is our own, httpx and httpx-http2 (HTTP/2, "
-        "where the provider speaks it) are httpx's.",
+        "where the provider speaks it) are httpx's, which also carry what goes through a proxy.",
+        "proxy": "The outgoing proxy for all providers but those on this machine, as "
+        "http://user:password@host:port or https://..., best as ${HTTPS_PROXY}. The environment's own is "
+        "never used unasked.",
+        "ca_bundle": "A PEM file with certificates to trust beside the system's; a relative path begins at "
+        "this file's folder.",
+        "hedge_after": "Seconds without content after which a second provider is asked the same; the first "
+        "content wins. p95: what 95 of 100 of a provider's last answers needed. null or 0: never.",
         "$schema": "The address of this schema, for editors.",
     },
     "ProviderSettings": {
@@ -66,7 +75,12 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "total_timeout": "Seconds a whole answer may take; null: as long as content flows.",
         "probe": "How health is checked: by listing models, by a tiny completion, or not.",
         "health_check_interval": "Seconds between health checks of this provider; null: the file's.",
-        "transport": "What carries requests to this provider; null: the file's.",
+        "transport": "What carries requests to this provider; null: the file's, or httpx with a proxy.",
+        "hedge_after": "Seconds without content, or p95, after which a second provider is asked beside this "
+        "one; null: the file's; 0: never.",
+        "proxy": "The outgoing proxy for this provider; left out: the file's; null or none: no proxy.",
+        "ca_bundle": "A PEM file with certificates to trust for this provider, beside the system's; left "
+        "out: the file's; null or none: the system's alone.",
     },
     "Models": {
         "big": "For opus, and for names of no known tier. Tried in order.",

@@ -9,9 +9,9 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from ccproxy_trio.settings.model import ProviderSettings, Settings
+from ccproxy_trio.settings.model import ProviderSettings, Secret, Settings
 
 Scrub = Callable[[str], str]
 
@@ -40,8 +40,9 @@ def printable(text: str) -> str:
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """The value of every secret in `settings`: keys, header values and a password inside a base URL."""
+    """The value of every secret in `settings`: keys, header values and the passwords in addresses."""
     found: list[str] = [key.reveal() for key in settings.client_api_keys]
+    found += secrets_of_proxy(settings.proxy)
     for provider in settings.providers:
         found.extend(secrets_of_provider(provider))
     return tuple(value for value in found if value)
@@ -50,8 +51,27 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 def secrets_of_provider(provider: ProviderSettings) -> tuple[str, ...]:
     """The value of every secret of one provider."""
     headers = (value.reveal() for value in provider.custom_headers.values())
-    found = (provider.api_key.reveal(), *headers, _password(provider.base_url))
+    proxy = secrets_of_proxy(provider.outgoing_proxy)
+    found = (provider.api_key.reveal(), *headers, _password(provider.base_url), *proxy)
     return tuple(value for value in found if value)
+
+
+def secrets_of_proxy(address: Secret | None) -> tuple[str, ...]:
+    """The password in a proxy's address; with its user, as they are sent; a user that comes without one."""
+    if address is None:
+        return ()
+    url = urlsplit(address.reveal())
+    user, password = url.username or "", url.password or ""
+    whole = f"{user}:{password}" if password else user
+    found = dict.fromkeys((password, unquote(password), whole, unquote(whole)))
+    return tuple(value for value in found if value)
+
+
+def shown_proxy(address: Secret) -> str:
+    """A proxy's address without what is secret in it."""
+    url = urlsplit(address.reveal())
+    _, at, place = url.netloc.rpartition("@")
+    return f"{url.scheme}://{'***@' if at else ''}{place}"
 
 
 def scrubber(secrets: Sequence[str], names: Sequence[str]) -> Scrub:

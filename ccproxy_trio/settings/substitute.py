@@ -11,6 +11,7 @@ searched for further references.
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ _REFERENCE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _BARE = re.compile(r"\$[A-Z_][A-Z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_PROXY = "is not an address; look at its host and port. In a password, @ is written as %40 and / as %2F."
 _SHAPE = (
     "A `${` must go on as ${NAME} or ${NAME:-default}, with no braces in the default; "
     "write `$${` for the characters themselves."
@@ -105,6 +107,26 @@ def header_problem(value: str) -> str | None:
         value.encode("latin-1")
     except UnicodeEncodeError:
         return "has characters beyond Latin-1 in it, which a header cannot carry."
+    return None
+
+
+def proxy_problem(address: str) -> str | None:
+    """Why this cannot be a proxy's address, in a sentence that does not show it; None if it can."""
+    if _CONTROL.search(address) or " " in address or not address.isascii():
+        return "has a space, a control character or a letter beyond ASCII in it; write those as %20."
+    try:
+        url = urlsplit(address)
+        port = url.port
+    except ValueError:  # a port that is no number, brackets that do not match
+        return _NO_PROXY
+    if not url.hostname or port == 0:
+        return _NO_PROXY
+    if url.scheme.startswith("socks"):
+        return "is a SOCKS proxy, which is not supported; an HTTP proxy is."
+    if url.scheme not in ("http", "https"):
+        return "should be an address like http://proxy.example:8080, or https://."
+    if url.path not in ("", "/") or url.query or url.fragment:
+        return "goes too far: a proxy's address ends with its port."
     return None
 
 

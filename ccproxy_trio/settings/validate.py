@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct, inspect, structs
+from msgspec import UNSET, Struct, inspect, structs
 
 from ccproxy_trio.settings.fault import ConfigError, ConfigFault, Path, did_you_mean
 from ccproxy_trio.settings.model import ProviderSettings, Settings
-from ccproxy_trio.settings.rules import RULES, UNKNOWN_URL
+from ccproxy_trio.settings.rules import RULES, UNKNOWN_URL, on_this_machine
 from ccproxy_trio.settings.source import Document, Json
-from ccproxy_trio.settings.substitute import Expanded, expand, header_problem, key_problem
+from ccproxy_trio.settings.substitute import Expanded, expand, header_problem, key_problem, proxy_problem
 from ccproxy_trio.settings.wanted import (
     TAKES,
     Number,
@@ -36,6 +36,7 @@ from ccproxy_trio.settings.wanted import (
 )
 
 SUSPICIOUSLY_LONG = 7200.0  # seconds; above it, somebody may have thought in milliseconds
+NOTHING = ("", "none")  # a proxy or a ca_bundle that is switched off
 _STAND_INS = (UNKNOWN_URL, "variable-not-set")
 
 
@@ -75,13 +76,39 @@ def _settled(settings: Settings) -> Settings:
         max_recovery_timeout=max(breaker.max_recovery_timeout, breaker.recovery_timeout),
         cooldown_max=max(breaker.cooldown_max, breaker.cooldown_default),
     )
-    providers = tuple(
-        structs.replace(provider, base_url=provider.base_url.rstrip("/")) for provider in settings.providers
-    )
+    providers = tuple(_connected(provider, settings) for provider in settings.providers)
     search = settings.web_search
     if search is not None:
         search = structs.replace(search, searxng=search.searxng.rstrip("/"))
-    return structs.replace(settings, circuit_breaker=bounded, providers=providers, web_search=search)
+    return structs.replace(
+        settings,
+        circuit_breaker=bounded,
+        providers=providers,
+        web_search=search,
+        ca_bundle=_something(settings.ca_bundle),
+    )
+
+
+def _connected(provider: ProviderSettings, settings: Settings) -> ProviderSettings:
+    """A provider with the file's word on how it is reached, where it has none of its own.
+
+    What is on this machine is not reached through somebody else's.
+    """
+    proxy, bundle = provider.proxy, provider.ca_bundle
+    if proxy is UNSET and settings.proxy is not None and not on_this_machine(provider.base_url):
+        proxy = settings.proxy
+    if bundle is UNSET and settings.ca_bundle is not None:
+        bundle = settings.ca_bundle
+    return structs.replace(
+        provider,
+        base_url=provider.base_url.rstrip("/"),
+        proxy=proxy,
+        ca_bundle=UNSET if bundle is UNSET else _something(bundle),
+    )
+
+
+def _something(path: str | None) -> str | None:
+    return None if path in NOTHING else path
 
 
 class _Bad:
@@ -169,15 +196,26 @@ class _Walk:
         return self._fault(path, f"should be {described(kind)}.{hint}")
 
     def secret(self, _: inspect.Type, __: inspect.CustomType, given: str, path: Path) -> object:
-        """A key, or a header's value."""
+        """A key, a header's value or a proxy's address."""
         expanded = self._expand(given, path)
+        is_proxy = path[-1] == "proxy" and "custom_headers" not in path
         if not expanded.usable:
-            return self._stand_in(_STAND_INS[-1])
+            return self._stand_in(None if is_proxy else _STAND_INS[-1])
         if not expanded.referred:
             self.literals.append(path)
         text = expanded.text.strip()
+        if is_proxy:
+            return self._proxy(text, path)
         problem = header_problem(text) if "custom_headers" in path else key_problem(text)
         return self._fault(path, problem) if problem else text
+
+    def _proxy(self, text: str, path: Path) -> object:
+        if text in NOTHING:
+            return None
+        # Environments often have it without a scheme, and everybody takes that for http.
+        address = text if "://" in text else f"http://{text}"
+        problem = proxy_problem(address)
+        return self._fault(path, problem) if problem else address
 
     def number(self, wanted: inspect.Type, kind: Number, given: Any, path: Path) -> object:
         """A number within its bounds."""
@@ -217,7 +255,7 @@ class _Walk:
             self._fault(path, problem)
         return expanded
 
-    def _stand_in(self, text: str) -> object:
+    def _stand_in(self, text: str | None) -> object:
         return text if self._lenient else _BAD
 
     def _wrong_type(self, wanted: inspect.Type, given: Json, path: Path) -> _Bad:

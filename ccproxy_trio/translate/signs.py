@@ -190,6 +190,8 @@ STATUSES: dict[int, FaultKind] = {
     451: FaultKind.MODEL_ACCESS,
     498: FaultKind.OVERLOADED,  # Groq: no capacity left
     499: FaultKind.SERVER_ERROR,  # a proxy of theirs gave up
+    504: FaultKind.GATEWAY_TIMEOUT,
+    524: FaultKind.GATEWAY_TIMEOUT,
     529: FaultKind.OVERLOADED,
     NO_STATUS: FaultKind.UPSTREAM_ERROR,
 }

@@ -22,6 +22,8 @@ from ccproxy_trio.upstream.asking import EVENT_STREAM, JSON, Asking
 from ccproxy_trio.upstream.bodies import COMPRESSED, is_compressed
 from ccproxy_trio.upstream.transport.body import Body, body_of
 from ccproxy_trio.upstream.transport.choice import open_transport, tidying
+from ccproxy_trio.upstream.transport.limits import NotRunning
+from ccproxy_trio.upstream.transport.lookup import bound_lookups
 from ccproxy_trio.upstream.transport.stock import CLOSE_WITHIN, StaleConnection, was_lost
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from ccproxy_trio.wire.openai import encode
@@ -86,9 +88,12 @@ class Upstream:
         self._provider = provider
         self._asking = Asking(provider)
         self._wall = wall
-        self._transport = open_transport(transport, tls=tls, connections=connections)
+        self._transport = open_transport(
+            transport, tls=tls, connections=connections, proxy=provider.outgoing_proxy
+        )
 
     async def __aenter__(self) -> Self:
+        bound_lookups()
         await self._transport.__aenter__()
         return self
 
@@ -133,7 +138,7 @@ class Upstream:
                 raise UpstreamFault(FaultKind.PROTOCOL, COMPRESSED)
             return
         headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        text = await _error_text(body)
+        text = b"" if is_compressed(response.headers) else await _error_text(body)
         raise classify(response.status_code, headers, text, profile=profile, wall_now=self._wall())
 
     async def probe(self) -> ProbeResult:
@@ -150,7 +155,7 @@ class Upstream:
             return _probe_failed(transport_fault(error), started_at)
         async with body_of(response):
             pass  # its connection is kept if there is no more to come
-        verdict, kind = _probe_verdict(response.status_code)
+        verdict, kind = probe_verdict(response.status_code)
         return ProbeResult(
             verdict=verdict,
             kind=kind,
@@ -190,7 +195,8 @@ async def _error_text(body: Body) -> bytes:
     return bytes(text[:ERROR_BODY_BYTES])
 
 
-def _probe_verdict(status: int) -> tuple[ProbeVerdict, FaultKind | None]:
+def probe_verdict(status: int) -> tuple[ProbeVerdict, FaultKind | None]:
+    """What the status of a probe's answer says of its provider, and which fault it was, if any."""
     match status:
         case 401:
             return ProbeVerdict.AUTH, FaultKind.AUTH
@@ -216,8 +222,12 @@ def transport_fault(error: Exception) -> UpstreamFault:
     closed it as the request was under way. Our own transport asks again then, and never tells.
     """
     match error:
+        case NotRunning():
+            return UpstreamFault(FaultKind.SUSPENDED, "this proxy did not run while it connected")
         case httpx.ConnectTimeout():
             return UpstreamFault(FaultKind.CONNECT_TIMEOUT, "could not connect in time")
+        case httpx.ProxyError():
+            return UpstreamFault(FaultKind.CONNECT, _refused_by_proxy(error))
         case httpx.ConnectError() if _is_tls(error):
             return UpstreamFault(FaultKind.TLS, "the TLS handshake or certificate failed")
         case httpx.ConnectError():
@@ -232,6 +242,13 @@ def transport_fault(error: Exception) -> UpstreamFault:
             return UpstreamFault(FaultKind.STALE, "the connection had been closed")
         case _:
             return UpstreamFault(FaultKind.RESET, "the connection was lost")
+
+
+def _refused_by_proxy(error: httpx.ProxyError) -> str:
+    """With the status, where httpx's text begins with one. The rest of that text is the proxy's own."""
+    status = str(error)[:3]
+    told = f"HTTP {status}" if status.isascii() and status.isdigit() else "no reason given"
+    return f"the outgoing proxy makes no connection to it ({told})"
 
 
 def _is_tls(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ from ccproxy_trio.upstream.bodies import COMPRESSED, is_compressed
 from ccproxy_trio.upstream.client import transport_fault
 from ccproxy_trio.upstream.transport.body import Body, body_of
 from ccproxy_trio.upstream.transport.choice import open_transport
+from ccproxy_trio.upstream.transport.lookup import bound_lookups
 from ccproxy_trio.upstream.transport.stock import CLOSE_WITHIN
 from ccproxy_trio.version import __version__
 from ccproxy_trio.wire.search import Hit, SearchFault, SearchQuestion
@@ -83,6 +84,7 @@ class SearXng:
         self._transport = open_transport(transport, tls=tls, connections=connections)
 
     async def __aenter__(self) -> Self:
+        bound_lookups()
         await self._transport.__aenter__()
         return self
 

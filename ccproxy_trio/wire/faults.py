@@ -21,13 +21,15 @@ class FaultKind(enum.StrEnum):
     IDLE_TIMEOUT = "idle_timeout"  # content, then silence
     TOTAL_TIMEOUT = "total_timeout"  # the request's own deadline
     OVERTIME = "overtime"  # the provider's `total_timeout`
+    SUSPENDED = "suspended"  # a deadline of ours fired late: we did not run, and know nothing
     TRUNCATED = "truncated"  # the body ended without a finish
     SERVER_ERROR = "server_error"  # 5xx
+    GATEWAY_TIMEOUT = "gateway_timeout"  # 504, 524: a gateway of theirs gave up on the model behind it
     OVERLOADED = "overloaded"  # 529, or 503 that says so
     RATE_LIMITED = "rate_limited"  # 429
     QUOTA = "quota"  # 402, 429 insufficient_quota
     AUTH = "auth"  # 401, 403 about the key
-    MODEL_ACCESS = "model_access"  # 403 about region or model
+    MODEL_ACCESS = "model_access"  # 403 about region or model, 451
     MODEL_NOT_FOUND = "model_not_found"  # 404 about the model or deployment
     MISCONFIGURED = "misconfigured"  # 404 on the path, 405, 3xx
     BAD_REQUEST = "bad_request"  # 400, 422: the client's fault

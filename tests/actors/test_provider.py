@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
-from ccproxy_trio.actors.draining import Draining
 from ccproxy_trio.actors.kit import Mailbox, RestartPolicy, supervise
 from ccproxy_trio.actors.provider import (
     Incarnation,
@@ -44,7 +44,6 @@ class Bench:
             draw=lambda: 0.0,
             publish=self.published.append,
             journal=self.journal.append,
-            drain=Draining(),
             notebook=Notebook(models=("m", "other")),
         )
 
@@ -241,26 +240,68 @@ async def test_what_was_learned_outlives_a_crash_of_the_actor_and_is_told_once(
     assert len([e for e in bench.journal if isinstance(e, ParameterLearned)]) == 1
 
 
-async def test_a_drain_refuses_new_leases_and_waits_for_those_in_flight(
-    bench: Bench, autojump_clock: trio.testing.MockClock
+@pytest.mark.parametrize(
+    "fault",
+    [
+        UpstreamFault(FaultKind.AUTH, status=401),
+        UpstreamFault(FaultKind.QUOTA, status=402, retry_after=500.0),
+        UpstreamFault(FaultKind.RATE_LIMITED, status=429, retry_after=500.0, whole_provider=True),
+        UpstreamFault(FaultKind.MODEL_ACCESS, status=403),
+    ],
+    ids=lambda fault: str(fault.kind),
+)
+async def test_a_new_key_is_asked_at_once_whatever_was_held_against_the_old_one(
+    bench: Bench, fault: UpstreamFault
 ) -> None:
+    await bench.fail(fault)
+    assert isinstance(await bench.provider.lease("m"), Refusal)
+    bench.provider.reconfigure(replace(bench.around, era=1))
+    known = await bench.snapshot()
+    assert (known.state, known.flag, known.opens, known.failure_count) == (State.CLOSED, None, 0, 0)
+    assert (known.cooling, known.excluded) == ({}, {})
     lease = await bench.provider.lease("m")
     assert isinstance(lease, Lease)
-    drained: list[float] = []
+    with lease:
+        pass
 
-    async def drain() -> None:
-        await bench.provider.drain()
-        drained.append(trio.current_time())
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(drain)
-        await trio.testing.wait_all_tasks_blocked()
-        assert isinstance(await bench.provider.lease("m"), Refusal)
-        assert drained == []
-        await trio.sleep(5)
-        with lease:
-            pass
-    assert drained == [trio.current_time()]
+async def test_what_the_old_key_meets_from_now_on_is_not_held_against_the_new_one(bench: Bench) -> None:
+    late = await bench.provider.lease("m")
+    assert isinstance(late, Lease)
+    bench.provider.reconfigure(replace(bench.around, era=1))
+    refused = UpstreamFault(FaultKind.AUTH, status=401)
+    with late:
+        late.settle(judge(refused, shown=False), refused)
+    await bench.fail(refused)  # a request of the old configuration, which tries the old key once more
+    known = await bench.snapshot()
+    assert (known.state, known.flag, known.in_flight) == (State.CLOSED, None, 0)
+    rekeyed = await bench.provider.in_era(1).lease("m")
+    assert isinstance(rekeyed, Lease)
+    with rekeyed:
+        rekeyed.settle(judge(refused, shown=False), refused)
+    assert (await bench.snapshot()).flag is Flag.AUTH
+
+
+async def test_other_settings_keep_the_breaker_and_count_from_now_on(
+    bench: Bench, autojump_clock: trio.testing.MockClock
+) -> None:
+    await bench.fail(server_error())
+    stricter = BreakerSettings(failure_threshold=3, recovery_timeout=7, recovery_jitter=0)
+    bench.provider.reconfigure(replace(bench.around, breaker=stricter))
+    await bench.fail(server_error())
+    assert (await bench.snapshot()).state is State.CLOSED
+    await bench.fail(server_error())
+    known = await bench.snapshot()
+    assert (known.state, known.reopens_at) == (State.OPEN, trio.current_time() + 7)
+    bench.provider.reconfigure(replace(bench.around, breaker=BreakerSettings()))
+    assert (await bench.snapshot()).reopens_at == known.reopens_at
+
+
+async def test_a_plain_outage_is_not_forgiven_for_a_new_key(bench: Bench) -> None:
+    await bench.fail(server_error())
+    await bench.fail(server_error())
+    bench.provider.reconfigure(replace(bench.around, era=1))
+    assert (await bench.snapshot()).state is State.OPEN
 
 
 @pytest.mark.parametrize(

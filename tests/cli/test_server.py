@@ -6,7 +6,7 @@ import pytest
 from hypercorn.config import Config
 
 from ccproxy_trio.cli.bind import open_listener
-from ccproxy_trio.cli.server import describe, hypercorn_config
+from ccproxy_trio.cli.server import ROOM, describe, hypercorn_config
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, Settings
 
 PROVIDER = ProviderSettings(name="p", api_key=Secret("k"), base_url="https://x/v1", models=Models(big=("m",)))
@@ -40,7 +40,7 @@ def test_a_drain_lasts_as_long_as_configured():
     settings = Settings(providers=(PROVIDER,), drain_timeout=7)
     listener = open_listener("127.0.0.1", 0, stall_limit=60)
     config = hypercorn_config(listener, settings, lambda _: None)
-    assert config.graceful_timeout == 7
+    assert config.graceful_timeout == 7 + ROOM
     config.create_sockets().insecure_sockets[0].close()
 
 

@@ -145,17 +145,17 @@ async def test_without_the_extra_tokens_are_estimated(autojump_clock: Clock) -> 
 
 async def test_vocabularies_are_loaded_before_the_first_request() -> None:
     settings = changed(settings_for("a", models=("gpt-4o",)), probe="off")
-    async with root.running(settings, journal=Tally(lambda _: None), world=root.World()) as services:
+    async with root.running(settings, journal=Tally(lambda _: None), world=root.World()) as running:
         house = House(root.assemble(settings, journal=lambda _: None), [])
-        async with house.open(lambda: _given(services)):
+        async with house.open(lambda: _given(running)):
             exact = len(Tokenizer.from_pretrained("o200k_base").encode_ordinary(PITFALL))
             assert await count(house, PITFALL) == exact + 4
 
 
-def _given(services: Any) -> Any:
+def _given(running: Any) -> Any:
     class Given:
         async def __aenter__(self) -> Any:
-            return services
+            return running
 
         async def __aexit__(self, *_: object) -> None:
             pass

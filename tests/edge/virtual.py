@@ -3,8 +3,8 @@
 Nothing here touches a socket or a real clock, so five minutes of silence take milliseconds.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import h11
@@ -18,21 +18,18 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from ccproxy_trio import app as root
-from ccproxy_trio.actors.dispatcher import Dispatcher, Step
-from ccproxy_trio.actors.provider import Provider
-from ccproxy_trio.attempt import Unit
+from ccproxy_trio.actors.dispatcher import Dispatcher, Routes, Step
 from ccproxy_trio.counting.vocabulary import Vocabulary
 from ccproxy_trio.documents.texts import Texts
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.routes import Desk
-from ccproxy_trio.errand import Services
+from ccproxy_trio.edge.stopping import MEETING, Stopping
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.journal import Entry, Tally
 from ccproxy_trio.routing.question import Query
 from ccproxy_trio.settings.model import DialectOptions, Models, ProviderSettings, Secret, Settings
-from ccproxy_trio.settings.scrub import scrubber, secrets_of_provider
-from ccproxy_trio.translate.dialect import Dialect, resolve
+from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.upstream.search import Search
 
 Script = Callable[["FakeAnswer"], Awaitable[None]]
@@ -75,6 +72,8 @@ class FakeUpstream:
         self.nursery: trio.Nursery
         self.opened = 0
         self.received: list[bytes] = []
+        self.lines: list[str] = []  # "opened" and "closed", as its connections were
+        self.probed_at: list[float] = []
         self.closed_at: list[float] = []
 
     @asynccontextmanager
@@ -93,11 +92,20 @@ class FakeUpstream:
             self.closed_at.append(trio.current_time())
             scope.cancel()
 
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator["FakeUpstream"]:
+        self.lines.append("opened")
+        try:
+            yield self
+        finally:
+            self.lines.append("closed")
+
     async def _play(self, script: Script, answer: FakeAnswer, scope: trio.CancelScope) -> None:
         with scope, answer.send:
             await script(answer)
 
     async def probe(self) -> ProbeResult:
+        self.probed_at.append(trio.current_time())
         return ProbeResult(verdict=ProbeVerdict.OK, seconds=0.0)
 
 
@@ -127,17 +135,22 @@ class House:
     """A running proxy over fake upstreams: `connect()` gives a client's end of a connection."""
 
     def __init__(self, app: Application, journal: list[Entry]) -> None:
-        self._app = app
+        self.app = app
         self.journal = journal
         self._nursery: trio.Nursery | None = None
+        self._context = WorkerContext(None)
+        self.stopping: Stopping
+        self.graceful_timeout = 35.0
         self.connections = 0
 
     @asynccontextmanager
     async def open(self, services: Callable[[], Any]) -> AsyncIterator["House"]:
         async with services() as running:
-            self._app.desk = Desk(running, self._app.guard)
+            self.running = running
+            self.app.desk = Desk(running, self.app.guard)
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                self.stopping = Stopping(running, nursery)
                 yield self
                 nursery.cancel_scope.cancel()
 
@@ -150,17 +163,20 @@ class House:
 
     def crash(self, provider: str) -> None:
         """Make a provider's actor crash on its next message."""
-        self._app.desk._services.units[provider].actor.mailbox.post(object())  # type: ignore[arg-type]
+        self.running.services.units[provider].actor.mailbox.post(object())  # type: ignore[arg-type]
 
     async def snapshot(self, provider: str) -> Snapshot:
         """What a provider's actor knows of itself."""
-        return await self._app.desk._services.units[provider].actor.describe()
+        return await self.running.services.units[provider].actor.describe()
 
     def poison_dispatcher(self) -> None:
         """Make every question crash the dispatcher."""
-        self._app.desk._services.dispatcher.choose = _poisoned(  # type: ignore[method-assign]
-            self._app.desk._services.dispatcher
-        )
+        dispatcher = self.running.services.dispatcher
+        dispatcher.choose = _poisoned(dispatcher)  # type: ignore[method-assign]
+
+    async def stop(self) -> None:
+        """Begin the server's end, as Hypercorn does."""
+        await self._context.terminated.set()
 
     def connect(self, *, slow: bool = False) -> trio.StapledStream[Any, Any]:
         """A client's end of a new connection. `slow`: bytes wait until they are read, as on a full socket."""
@@ -168,12 +184,13 @@ class House:
         theirs.socket = _Socket()  # type: ignore[attr-defined]  # Hypercorn asks it for addresses
         config = Config()
         config.keep_alive_timeout = 3600.0
+        config.graceful_timeout = self.graceful_timeout
         config.errorlog = None  # Hypercorn would hang a handler on a logger of the whole process
         server = TCPServer(
-            ASGIWrapper(self._app),
+            ASGIWrapper(self.app),
             config,
-            WorkerContext(None),
-            ConnectionState({}),
+            self._context,
+            ConnectionState({MEETING: self.stopping}),
             theirs,  # type: ignore[arg-type]
         )
         assert self._nursery is not None
@@ -181,11 +198,11 @@ class House:
         return ours
 
 
-def _poisoned(dispatcher: Dispatcher) -> Callable[[Query], Awaitable[Step]]:
-    async def choose(query: Query) -> Step:
+def _poisoned(dispatcher: Dispatcher) -> Callable[[Query, Routes], Awaitable[Step]]:
+    async def choose(query: Query, routes: Routes) -> Step:
         # No tier of this name: the incarnation's look-up fails, each time it is asked.
         poison = msgspec.structs.replace(query, tier="poison")
-        return await Dispatcher.choose(dispatcher, poison)
+        return await Dispatcher.choose(dispatcher, poison, routes)
 
     return choose
 
@@ -212,28 +229,18 @@ async def virtual_house(
     journal: list[Entry] = []
     world = root.World(draw=lambda: 0.0)
 
-    @asynccontextmanager
-    async def services() -> AsyncIterator[Services]:
-        units = {
-            provider.name: Unit(
-                settings=provider,
-                actor=Provider(provider.name),
-                upstream=upstreams[provider.name],  # type: ignore[arg-type]
-                dialects={model: resolve(provider, model) for model in provider.all_models()},
-                scrub=scrubber(secrets_of_provider(provider), [provider.name]),
-            )
-            for provider in settings.enabled()
-        }
-        async with root.inhabited(
-            units,
-            settings,
-            journal=Tally(journal.append),
-            world=world,
-            search=search,
-            documents=documents,
-            vocabularies=vocabularies,
-        ) as running:
-            yield running
+    async def known(names: Iterable[str]) -> Mapping[str, Vocabulary]:
+        return {name: (vocabularies or {})[name] for name in names if name in (vocabularies or {})}
+
+    fittings = root.Fittings(
+        open_endpoint=lambda provider, _: upstreams[provider.name].connected(),  # type: ignore[arg-type,return-value]
+        open_search=None if search is None else lambda *_: nullcontext(search),
+        vocabularies=known,
+        documents=documents,
+    )
+
+    def services() -> AbstractAsyncContextManager[root.House]:
+        return root.running(settings, journal=Tally(journal.append), world=world, fittings=fittings)
 
     app = build(
         settings, house=services, journal=journal.append, new_request_id=lambda: "req_" + world.mint()

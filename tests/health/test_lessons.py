@@ -90,3 +90,20 @@ def test_the_line_holds_the_providers_own_options_and_all_that_was_learned_of_th
     assert first.line == '"options": {"output_cap": 16384, "stop": true, "vision": false}'
     assert second.line == '"options": {"output_cap": 16384, "stop": false, "vision": false}'
     assert (second.words, second.others) == ('stop: "stop": false', ("a", "b"))
+
+
+def test_other_models_keep_what_was_learned_of_those_that_stay() -> None:
+    notebook = Notebook(models=("m", "gone"))
+    notebook.learn("m", STOP)
+    notebook.learn("gone", CAP)
+    revised = notebook.revised(DialectOptions(), ("m", "new"))
+    assert revised.lessons == {"m": (STOP,)}
+    learned = revised.learn("m", CAP)
+    assert learned is not None
+    assert learned.others == ("new",)
+
+
+def test_other_options_begin_with_an_empty_book() -> None:
+    notebook = Notebook(models=("m",))
+    notebook.learn("m", STOP)
+    assert notebook.revised(msgspec.convert({"stop": True}, DialectOptions), ("m",)).lessons == {}

@@ -29,8 +29,10 @@ def test_there_is_a_row_for_every_kind_of_fault() -> None:
         (K.IDLE_TIMEOUT, V.FAULTY, N.TRY_ANOTHER),
         (K.OVERTIME, V.FAULTY, N.TRY_ANOTHER),
         (K.TOTAL_TIMEOUT, V.SILENT, N.STOP),
+        (K.SUSPENDED, V.SILENT, N.RETRY_SAME),
         (K.TRUNCATED, V.FAULTY, N.TRY_ANOTHER),
         (K.SERVER_ERROR, V.FAULTY, N.RETRY_IF_ALONE),
+        (K.GATEWAY_TIMEOUT, V.FAULTY, N.RETRY_IF_ALONE),
         (K.OVERLOADED, V.FAULTY, N.TRY_ANOTHER),
         (K.RATE_LIMITED, V.LIMITED, N.NEXT_MODEL),
         (K.QUOTA, V.BILLING, N.TRY_ANOTHER),
@@ -65,6 +67,7 @@ def test_after_content_a_fault_is_a_dead_stream_unless_it_was_ours_or_the_reques
     assert {kind for kind in FaultKind if ruled(kind, shown=True).verdict is not Verdict.MIDSTREAM} == {
         K.POOL,
         K.TOTAL_TIMEOUT,
+        K.SUSPENDED,
         K.EMPTY,
         K.CONTENT_POLICY,
         K.CONTEXT_OVERFLOW,
@@ -91,6 +94,7 @@ def test_a_rate_limit_always_cools_and_a_failure_only_if_the_provider_named_a_ti
         K.RATE_LIMITED,
         K.OVERLOADED,
         K.SERVER_ERROR,
+        K.GATEWAY_TIMEOUT,
         K.QUOTA,
     }
 

@@ -8,10 +8,12 @@ from ccproxy_trio.journal import (
     ExchangeEnded,
     FellOver,
     GrammarViolated,
+    Hedged,
     ModelExcluded,
     Note,
     ParameterLearned,
     Probed,
+    RaceDecided,
 )
 from ccproxy_trio.logs.colour import Palette
 from ccproxy_trio.logs.lines import render, span, tokens
@@ -66,6 +68,31 @@ CASES = [
         ),
         "warning",
         "⚠️  Falling over: [openai] gpt-4o → [azure] gpt-4 · server_error (503) after 310 ms · req_1",
+    ),
+    (
+        Hedged(
+            request_id="req_1",
+            provider="openai",
+            model="gpt-4o",
+            to_provider="azure",
+            to_model="gpt-4",
+            seconds=2.0,
+        ),
+        "info",
+        "ℹ️  Hedging: [openai] gpt-4o is silent after 2 s; asking [azure] gpt-4 too · req_1",
+    ),
+    (
+        RaceDecided(
+            request_id="req_1",
+            winner="azure",
+            winner_model="gpt-4",
+            seconds=0.5,
+            loser="openai",
+            loser_model="gpt-4o",
+            loser_seconds=2.5,
+        ),
+        "info",
+        "ℹ️  [azure] gpt-4 answered first, after 500 ms; [openai] gpt-4o had nothing after 2.5 s · req_1",
     ),
     (
         BreakerMoved(provider="openai", before="closed", after="open", reason="5 failures", reopens_in=60.0),

@@ -67,3 +67,13 @@ def test_attempts_stay_within_the_share_of_traffic_plus_the_floor(steps: list[tu
         assert len(budget._entries) <= 10
     # One more time-to-live of the floor: what it starts with, and the slice that expires in one go.
     assert extra <= 0.2 * requests + 1.0 * (now + 2 * 10.0)
+
+
+def test_other_numbers_count_from_now_on_and_keep_what_was_deposited() -> None:
+    budget = Budget(RetryBudget(ratio=1.0, min_per_s=0.0, ttl=10.0))
+    budget.deposit(0.0)
+    budget.reconfigure(RetryBudget(ratio=2.0, min_per_s=0.5, ttl=10.0))
+    budget.deposit(0.0)
+    assert budget.left(0.0) == 1.0 + 2.0 + 5.0
+    budget.reconfigure(RetryBudget(ratio=2.0, min_per_s=0.5, ttl=20.0))
+    assert budget.left(0.0) == 10.0

@@ -88,12 +88,14 @@ def test_with_several_models_the_best_state_of_those_it_has_counts() -> None:
     assert said(cooling={"m": 140.0}) == "a not asked."
     assert said(cooling={"m": 140.0}, excluded={"n": 200.0}) == "a rate limited (retry in 40 s)."
     assert said(excluded={"m": 200.0, "n": 200.0}) == "a does not have m or n."
+    assert said(excluded={"m": 200.0, "n": 200.0}, barred=frozenset({"n"})) == "a does not have m or n."
 
 
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
         (K.SERVER_ERROR, "a failed (HTTP 503)"),
+        (K.GATEWAY_TIMEOUT, "a timed out (HTTP 503)"),
         (K.MISCONFIGURED, "a misconfigured (HTTP 503)"),
         (K.CONTENT_TIMEOUT, "a did not answer in time (HTTP 503)"),
         (K.MODEL_NOT_FOUND, "a does not have its model m"),
@@ -128,7 +130,7 @@ def test_a_provider_is_quoted_about_anything_but_keys_and_connections() -> None:
 
 OURS = {  # what is said of these is our own finding, or says all there is in another way
     *(K.CONNECT, K.CONNECT_TIMEOUT, K.TLS, K.POOL, K.STALE, K.RESET, K.PROTOCOL, K.TRUNCATED, K.EMPTY),
-    *(K.HEADERS_TIMEOUT, K.CONTENT_TIMEOUT, K.IDLE_TIMEOUT, K.OVERTIME, K.TOTAL_TIMEOUT),
+    *(K.HEADERS_TIMEOUT, K.CONTENT_TIMEOUT, K.IDLE_TIMEOUT, K.OVERTIME, K.TOTAL_TIMEOUT, K.SUSPENDED),
     *(K.AUTH, K.CONFIG, K.CLIENT_STALLED, K.INTERNAL, K.CONTEXT_OVERFLOW),
 }
 
@@ -195,7 +197,12 @@ def test_there_is_a_phrase_for_every_kind_of_fault() -> None:
         ([K.QUOTA], (402, "billing_error", False)),
         ([K.QUOTA, K.QUOTA], (402, "billing_error", False)),
         ([K.QUOTA, K.CONNECT], (502, "api_error", False)),
-        ([K.MODEL_NOT_FOUND, K.MODEL_ACCESS], (404, "not_found_error", False)),
+        ([K.MODEL_NOT_FOUND, K.MODEL_NOT_FOUND], (404, "not_found_error", False)),
+        ([K.MODEL_ACCESS], (502, "api_error", False)),
+        ([K.MODEL_NOT_FOUND, K.MODEL_ACCESS], (502, "api_error", False)),
+        ([K.MODEL_ACCESS, K.CONNECT], (502, "api_error", False)),
+        ([K.GATEWAY_TIMEOUT, K.CONTENT_TIMEOUT], (504, "timeout_error", False)),
+        ([K.GATEWAY_TIMEOUT, K.SERVER_ERROR], (502, "api_error", False)),
         ([K.INTERNAL], (500, "api_error", False)),
         ([K.INTERNAL, K.AUTH], (500, "api_error", False)),
         ([K.INTERNAL, K.CONNECT], (502, "api_error", False)),
@@ -254,6 +261,16 @@ def test_all_resting_is_a_rate_limit_and_all_shut_is_not() -> None:
 def test_a_missing_model_begins_with_the_word_that_clients_look_for() -> None:
     answer = told(query(failed(A, K.MODEL_NOT_FOUND)), candidates=(A,))
     assert answer.message == "model: No provider could answer: a does not have its model m."
+
+
+def test_a_model_that_is_not_for_us_is_told_alike_of_whoever_met_it_and_of_whoever_comes_after() -> None:
+    met = told(query(failed(A, K.MODEL_ACCESS, status=403, message="not in your region")), candidates=(A,))
+    assert brief(met) == (502, "api_error", False)
+    assert "a does not give access to its model m" in met.message
+    barred = health("a", excluded={"m": 200.0}, barred=frozenset({"m"}))
+    after = told(query(), barred, candidates=(A,))
+    assert brief(after) == brief(met)
+    assert after.message == "No provider could answer: a does not give access to m."
 
 
 def test_a_tier_that_nobody_serves() -> None:

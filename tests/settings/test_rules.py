@@ -212,6 +212,19 @@ def test_a_context_window_for_a_model_that_is_not_there_is_warned_of() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "warned"), [(None, True), ("priority", True), ("round_robin", False), ("random", False)]
+)
+def test_affinity_that_the_strategy_has_no_use_for_is_warned_of(strategy: str | None, warned: bool) -> None:
+    named = {} if strategy is None else {"fallback_strategy": strategy}
+    found = notes(settings(provider(), session_affinity=True, **named))
+    assert found == [
+        "session_affinity: has no effect under the strategy priority, which gives every session the same "
+        "first provider; it is for round_robin and random."
+    ] * int(warned)
+    assert notes(settings(provider(), session_affinity=False, **named)) == []
+
+
 def test_rules_speak_only_of_what_is_there() -> None:
     broken = provider(base_url=5, models=None, name=None, context_window={"x": 1}, custom_headers=7)
     assert len(faults(settings(broken, provider(name="two")))) == 4

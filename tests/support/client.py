@@ -1,15 +1,16 @@
 """The client's side: requests as they are sent to `/v1/messages`, and event streams taken apart."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import httpx
 import trio
 from anthropic import Anthropic
 
-from tests.support.proxy import Proxy
+from tests.support.proxy import Heard, Proxy
 
 T = TypeVar("T")
 MODEL = "claude-sonnet-5"
@@ -31,10 +32,42 @@ def asks(text: str = "hi", **more: Any) -> dict[str, Any]:
 async def client_of(proxy: Proxy, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     """A plain HTTP client of the proxy. Header names are given with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def listen(response: httpx.Response) -> None:
+        path, status = response.request.url.path, response.status_code
+        proxy.heard.append(Heard(path, status, list(response.headers.raw)))
+        response.stream = _Listened(cast("httpx.AsyncByteStream", response.stream), proxy.heard[-1])
+
     async with httpx.AsyncClient(
-        base_url=proxy.base_url, headers=named, timeout=30, trust_env=False
+        base_url=proxy.base_url,
+        headers=named,
+        timeout=30,
+        trust_env=False,
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # the default reads certificates for 70 ms
+        event_hooks={"response": [listen]},
     ) as client:
         yield client
+
+
+class _Listened(httpx.AsyncByteStream):
+    """A body that is kept as it is read."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, heard: Heard) -> None:
+        self._stream = stream
+        self._heard = heard
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for data in self._stream:
+                self._heard.body += data
+                yield data
+        except httpx.TransportError:
+            self._heard.ending = "broken"
+            raise
+        self._heard.ending = "whole"
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def post(proxy: Proxy, body: Any, path: str = "/v1/messages", **headers: str) -> httpx.Response:

@@ -1,11 +1,12 @@
 """The ways in which a provider fails, as replies for a `ScriptedProvider`."""
 
+import json
 from collections.abc import Iterable
 from typing import Literal
 
 import trio
 
-from tests.support.chunks import DONE, Chunk, Turn, error_chunk, finish_chunk, role_chunk, text_chunks
+from tests.support.chunks import DONE, Chunk, Turn, error_chunk, finish_chunk, role_chunk, sse, text_chunks
 from tests.support.scripted import (
     BODY_END,
     Cut,
@@ -20,6 +21,7 @@ from tests.support.scripted import (
     json_reply,
     raw_reply,
     stream_of,
+    stream_reply,
 )
 
 Steps = tuple[Step, ...]
@@ -112,6 +114,83 @@ def web_page() -> Steps:
         + b"</body></html>"
     )
     return raw_reply(200, page, content_type="text/html")
+
+
+def bad_status_line() -> Steps:
+    """HTTP by its first letters, but no status."""
+    return (Send(b"HTTP/1.1 abc Whatever\r\ncontent-length: 0\r\n\r\n"), Cut("fin"))
+
+
+def http2_preface() -> Steps:
+    """What answers speaks HTTP/2, and says so as a client would."""
+    return (Send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"), Cut("fin"))
+
+
+def flood_of_informational(turn: Turn, *, count: int = 50) -> Steps:
+    """So many 103 responses, and then a good stream."""
+    return (Send(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * count), *stream_reply(turn.chunks()))
+
+
+def two_lengths(turn: Turn) -> Steps:
+    """A good answer whose head gives its length twice, and not the same."""
+    content = json.dumps(turn.completion()).encode()
+    lengths = f"content-length: {len(content)}\r\ncontent-length: {len(content) + 9}\r\n\r\n"
+    return (Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + lengths.encode()), Send(content))
+
+
+def length_and_chunks(turn: Turn) -> Steps:
+    """A good stream in chunks whose head gives a length too."""
+    fields = {"content-type": "text/event-stream", "content-length": "5", "transfer-encoding": "chunked"}
+    return (head(headers=fields), *stream_of(turn.chunks()), body(DONE), BODY_END)
+
+
+def bad_chunk_size(*pieces: str) -> Steps:
+    """A stream that turns into a chunk whose size is no number, after `pieces` of text if there are any."""
+    return (head(), *stream_of([role_chunk(), *text_chunks(*pieces)]), Send(b"zz\r\nhello\r\n"), Linger())
+
+
+def dies_inside_chunk(*pieces: str, how: Literal["fin", "rst"] = "fin") -> Steps:
+    """A stream that breaks off in the middle of an HTTP chunk, after `pieces` of text if there are any."""
+    chunks = [role_chunk(), *text_chunks(*pieces)]
+    half = body(sse(text_chunks("never shown"))).data[:60]
+    return (head(), *stream_of(chunks), Send(half), Cut(how))
+
+
+def unframed(chunks: Iterable[Chunk], *, done: bytes = b"") -> Steps:
+    """A stream whose end is told by nothing but the end of the connection. `done` is its last bytes."""
+    return (head(headers={"content-type": "text/event-stream"}), Send(sse(chunks) + done), Cut("fin"))
+
+
+def without_done(*pieces: str, finish: str | None = "stop") -> Steps:
+    """A stream of text that ends well as HTTP, but without `[DONE]`; None: without a finish reason too."""
+    chunks = [role_chunk(), *text_chunks(*pieces), *([finish_chunk(finish)] if finish else [])]
+    return (head(), *stream_of(chunks), BODY_END)
+
+
+def falls_short(content: bytes, content_type: str, *, by: int = 50) -> Steps:
+    """A body that ends before the length that its head gave."""
+    fields = {"content-type": content_type, "content-length": str(len(content) + by)}
+    return (head(headers=fields), Send(content), Cut("fin"))
+
+
+def compressed(content: bytes, content_type: str = "text/event-stream") -> Steps:
+    """A body in gzip, which nobody asked for. Cut `content` short, or let it be a bomb, to make it worse."""
+    return raw_reply(200, content, content_type=content_type, content_encoding="gzip")
+
+
+def endless_line(size: int, *pieces: str) -> Steps:
+    """A stream that turns into one line of `size` bytes, after `pieces` of text if there are any."""
+    piece = body(b"x" * 65536)
+    chunks = [role_chunk(), *text_chunks(*pieces)]
+    return (head(), *stream_of(chunks), body(b"data: "), *[piece] * (size // 65536), BODY_END)
+
+
+def bad_utf8(*pieces: str, then: str = "end") -> Steps:
+    """A stream with a text that is no UTF-8, after `pieces` of text if there are any, and then a good end."""
+    text = sse(text_chunks("@")).replace(b"@", b"\xff\xfe")
+    rest = [*text_chunks(then), finish_chunk("stop")]
+    chunks = [role_chunk(), *text_chunks(*pieces)]
+    return (head(), *stream_of(chunks), body(text), *stream_of(rest), body(DONE), BODY_END)
 
 
 def dies(chunks: Iterable[Chunk], how: Ending) -> Steps:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import trio
+from msgspec import Struct, field
 
 from tests.support.ports import ReservedPort
 from tests.support.warm import Forked, fork
@@ -41,14 +42,25 @@ def config_of(entries: Iterable[Mapping[str, Any]], **settings: Any) -> dict[str
     return {"health_check_interval": 0, "patience": 1, "providers": list(entries)} | settings
 
 
+class Heard(Struct):
+    """What a client was answered, as far as it has read. `ending`: how it stopped reading."""
+
+    path: str
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytearray = field(default_factory=bytearray)
+    ending: Literal["left", "whole", "broken"] = "left"
+
+
 class Proxy:
-    """A running proxy. `base_url` has no trailing slash."""
+    """A running proxy. `base_url` has no trailing slash. `heard` is all that it answered to `client`'s."""
 
     def __init__(
         self, process: subprocess.Popen[bytes] | Forked, port: ReservedPort, log: Path, config: Any
     ) -> None:
         self.process = process
         self.base_url = f"http://127.0.0.1:{port.number}"
+        self.heard: list[Heard] = []
         self._port = port
         self._log = log
         self._secrets = tuple(_secrets_in(config))

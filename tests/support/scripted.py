@@ -123,13 +123,16 @@ class ScriptedProvider:
         self.requests: list[Request] = []
         self.probes: list[Request] = []
         self.violations: list[str] = []
-        self.connections = 0
+        self.connections = 0  # so far
+        self.open_connections = 0  # of these
+        self.under_way: set[Request] = set()  # requests that are being answered
         self._arrived = trio.Condition()
         self._also_allowed = frozenset(also_allowed)
         self._nursery = nursery
         self._port = ReservedPort()
         self._scope: trio.CancelScope | None = None
         self._script: Script = lambda _request: says("ok")
+        self._probe_reply: tuple[Step, ...] | None = None  # None: a list of its model
 
     # -- what the test says --
 
@@ -141,6 +144,10 @@ class ScriptedProvider:
     def behaves(self, script: Script) -> None:
         """Answer each request with what `script` makes of it."""
         self._script = script
+
+    def answers_probes(self, reply: tuple[Step, ...]) -> None:
+        """Answer each request for the list of models with `reply`."""
+        self._probe_reply = reply
 
     def open(self) -> None:
         """Begin to listen; connections are accepted from this moment on."""
@@ -161,9 +168,14 @@ class ScriptedProvider:
     # -- what the test asks --
 
     @property
+    def port(self) -> int:
+        """Where it listens, if it does."""
+        return self._port.number
+
+    @property
     def base_url(self) -> str:
         """Where the provider is, as a configuration names it."""
-        return f"http://127.0.0.1:{self._port.number}" + ("" if self.api_version else "/v1")
+        return f"http://127.0.0.1:{self.port}" + ("" if self.api_version else "/v1")
 
     def entry(self, **more: Any) -> dict[str, Any]:
         """The provider's entry for `providers.json`; `more` adds or replaces keys."""
@@ -187,21 +199,29 @@ class ScriptedProvider:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         self.connections += 1
+        self.open_connections += 1
         wire = _Wire(stream)
         number = self.connections
         try:
             while (request := await wire.read_request()) is not None:
                 request.connection = number
                 steps = await self._reply(request)
-                if not await wire.perform(steps, request):
+                self.under_way.add(request)
+                try:
+                    lives_on = await wire.perform(steps, request)
+                finally:
+                    self.under_way.discard(request)
+                if not lives_on:
                     return
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
+        finally:
+            self.open_connections -= 1
 
     async def _reply(self, request: Request) -> tuple[Step, ...]:
         if request.method == "GET" and request.path == self._path("models"):
             self.probes.append(request)
-            return json_reply(200, {"object": "list", "data": [{"id": self.model, "object": "model"}]})
+            return self._probe_reply or json_reply(200, {"object": "list", "data": [{"id": self.model}]})
         if request.method != "POST" or request.path != self._path("chat/completions"):
             self.violations.append(f"{request.method} {request.path}: no such endpoint")
             return json_reply(404, {"error": {"message": f"Invalid URL {request.path}"}})

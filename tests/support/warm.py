@@ -7,8 +7,8 @@ proxy is tested as users do it.
     python -m tests.support.warm FD
 
 forks for whoever holds the other end of the socket FD, until that is closed. An order is one packet: an
-`Order` with two descriptors, one for the output, one on which the process's number is told and at last its
-exit status.
+`Order` with three descriptors: one for the output, one on which the process's number is told and at last its
+exit status, one on which the process itself tells of its inside.
 """
 
 import atexit
@@ -28,6 +28,7 @@ from msgspec import Struct
 
 import ccproxy_trio.cli.serve  # noqa: F401  # the command that is asked for, so that it is here before the fork
 from ccproxy_trio.cli.main import main as command_line
+from tests.support.inside import Line, answer_on
 
 _ROOT = Path(__file__).parents[2]
 _ORDER_BYTES = 1 << 16
@@ -42,10 +43,11 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Forked:
-    """A process forked for us, with what we use of `subprocess.Popen`."""
+    """A process forked for us, with what we use of `subprocess.Popen`, and a `line` to its inside."""
 
-    def __init__(self, waiter: socket.socket) -> None:
+    def __init__(self, waiter: socket.socket, line: Line) -> None:
         self.pid = _received(waiter)
+        self.line = line
         self.returncode: int | None = None
         self._waiter = waiter
 
@@ -54,6 +56,7 @@ class Forked:
         if self.returncode is None and select.select([self._waiter], [], [], 0)[0]:
             self.returncode = _received(self._waiter)
             self._waiter.close()
+            self.line.close()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -78,10 +81,12 @@ class Forked:
 def fork(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: BinaryIO) -> Forked:
     """`ccproxy-trio ARGUMENTS...` in a session of its own, with nothing on its standard input."""
     ours, theirs = socket.socketpair()
+    asking, telling = socket.socketpair()
     order = Order(arguments=list(arguments), cwd=str(cwd), env=dict(env))
-    with theirs:
-        socket.send_fds(_launcher(), [msgspec.json.encode(order)], [output.fileno(), theirs.fileno()])
-    return Forked(ours)
+    with theirs, telling:
+        handed = [output.fileno(), theirs.fileno(), telling.fileno()]
+        socket.send_fds(_launcher(), [msgspec.json.encode(order)], handed)
+    return Forked(ours, Line(asking))
 
 
 @functools.cache
@@ -112,7 +117,7 @@ def _received(waiter: socket.socket) -> int:
 def _serve(orders: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the waiters
     while True:
-        order, descriptors, _, _ = socket.recv_fds(orders, _ORDER_BYTES, 2)
+        order, descriptors, _, _ = socket.recv_fds(orders, _ORDER_BYTES, 3)
         if not order:
             return
         if os.fork() == 0:
@@ -122,14 +127,16 @@ def _serve(orders: socket.socket) -> None:
             os.close(descriptor)
 
 
-def _fork_and_tell(order: bytes, output: int, teller: int) -> None:
+def _fork_and_tell(order: bytes, output: int, teller: int, inside: int) -> None:
     """In a process of its own: fork once more, tell the number, wait, tell the exit status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
         os.close(teller)
+        answer_on(socket.socket(fileno=inside))
         _become(msgspec.json.decode(order, type=Order), output)
     os.close(output)
+    os.close(inside)
     with socket.socket(fileno=teller) as told:
         told.sendall(pid.to_bytes(4, "big", signed=True))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

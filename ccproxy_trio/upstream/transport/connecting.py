@@ -101,7 +101,7 @@ async def connect(origin: Origin, tls: ssl.SSLContext) -> Link:
         stream = await trio.open_tcp_stream(origin.host, origin.port)
     except (OSError, UnicodeError) as error:
         raise httpx.ConnectError(str(error)) from error
-    for level, option, value in _known_options():
+    for level, option, value in known_options():
         with suppress(OSError):
             stream.setsockopt(level, option, value)
     if origin.scheme == "http":
@@ -109,7 +109,8 @@ async def connect(origin: Origin, tls: ssl.SSLContext) -> Link:
     return await _secured(stream, origin, tls)
 
 
-def _known_options() -> Iterator[tuple[int, int, int]]:
+def known_options() -> Iterator[tuple[int, int, int]]:
+    """The options of every socket towards a provider: level, option, value."""
     for level, option, value in _OPTIONS:
         if hasattr(socket, option):
             yield getattr(socket, level), getattr(socket, option), value

@@ -1,19 +1,32 @@
-"""httpx's own transport behind the same door as ours: for HTTP/2, and for whoever trusts it more."""
+"""httpx's own transport behind the same door as ours: for HTTP/2, for outgoing proxies, and by choice.
 
+What it would let grow without an end is bounded here, and what it would forget is added: one deadline around
+all of connecting (a proxy's answer and both handshakes included), the options of sockets, a cap on heads.
+"""
+
+import math
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+import httpcore
 import httpx
 import trio
 
+from ccproxy_trio.settings.model import Secret
 from ccproxy_trio.upstream.transport.body import Body
-from ccproxy_trio.upstream.transport.limits import KEEP_ALIVE
+from ccproxy_trio.upstream.transport.limits import KEEP_ALIVE, limits_of, missed
+from ccproxy_trio.upstream.transport.network import CountingNetwork, counted_by
+from ccproxy_trio.upstream.transport.round_trip import HEAD_BYTES, READ_BYTES
 
 Protocol = Literal["http/1.1", "h2"]  # as ALPN names them
 
+# Heads of informational answers included, which httpx reads for ever. Behind them, the last read may have
+# brought as much of the body.
+MOST_OF_A_HEAD = HEAD_BYTES + READ_BYTES
 CLOSE_WITHIN = 1.0  # seconds; what closes connections is shielded, and must not take long
 
 
@@ -30,28 +43,55 @@ class HttpxTransport(httpx.AsyncHTTPTransport):
         Raises:
             StaleConnection: a kept-alive connection died before the response head.
         """
-        trace = _ConnectionTrace()
-        request.extensions["trace"] = trace.note
-        try:
-            response = await super().handle_async_request(request)
-        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
-            if trace.connected or not was_lost(error):
-                raise
-            raise StaleConnection(str(error)) from error
-        response.stream = _NestedBody(cast("httpx.AsyncByteStream", response.stream))
+        within = limits_of(request).connect or math.inf
+        watch = _Watch(within)
+        # httpx would give each step of connecting all of the time.
+        timeout = {**request.extensions.get("timeout", {}), "connect": None}
+        request.extensions |= {"trace": watch.note, "timeout": timeout}
+        with watch.connecting, counted_by(watch.head_came):
+            response = await self._answered(request, watch)
+        if watch.connecting.cancelled_caught:
+            raise missed(httpx.ConnectTimeout, watch.due_at, within=within)
+        is_ambiguous = {"content-length", "transfer-encoding"} <= response.headers.keys()
+        stream = cast("httpx.AsyncByteStream", response.stream)
+        response.stream = _NestedBody(stream, spent=_socket_of(response) if is_ambiguous else None)
         return response
 
+    async def _answered(self, request: httpx.Request, watch: "_Watch") -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
+            if watch.connected or not was_lost(error):
+                raise
+            raise StaleConnection(str(error)) from error
 
-def stock_transport(speaking: Protocol, *, tls: ssl.SSLContext, connections: int) -> HttpxTransport:
+
+def stock_transport(
+    speaking: Protocol, *, tls: ssl.SSLContext, connections: int, proxy: Secret | None = None
+) -> HttpxTransport:
     """httpx's transport, with a pool as large as ours would be. "h2" is spoken where TLS agrees on it."""
-    return HttpxTransport(
+    transport = HttpxTransport(
         verify=tls,
         http2=speaking == "h2",
         trust_env=False,  # HTTPS_PROXY or .netrc must not see the key
         limits=httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE
         ),
+        proxy=None if proxy is None else _proxy(proxy.reveal(), tls),
     )
+    # httpx offers no way to say who opens sockets, and drops their options on the way through a proxy.
+    transport._pool._network_backend = CountingNetwork()
+    return transport
+
+
+def _proxy(address: str, tls: ssl.SSLContext) -> httpx.Proxy:
+    return httpx.Proxy(address, ssl_context=tls if address.startswith("https:") else None)
+
+
+def _socket_of(response: httpx.Response) -> trio.socket.SocketType | None:
+    """What an answer in HTTP/1.1 comes through."""
+    there: httpcore.AsyncNetworkStream = response.extensions["network_stream"]
+    return cast("trio.socket.SocketType | None", there.get_extra_info("socket"))
 
 
 def was_lost(error: httpx.TransportError) -> bool:
@@ -63,16 +103,25 @@ def was_lost(error: httpx.TransportError) -> bool:
 
 
 class _NestedBody(Body):
-    """A body of httpx's, which is a nest of asynchronous generators. Only another read shows its end."""
+    """A body of httpx's, which is a nest of asynchronous generators. Only another read shows its end.
+
+    `spent` is the socket of an answer whose length is told in two ways, which is how one message is passed
+    off as two. What follows there is nobody's answer, so at the end it is shut, and httpx finds it so.
+    """
 
     is_over = False
 
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, *, spent: trio.socket.SocketType | None) -> None:
         self._stream = stream
         self._chunks: AsyncIterator[bytes] = aiter(stream)
+        self._spent = spent
 
     async def receive(self) -> bytes:
-        return await anext(self._chunks, b"")
+        data = await anext(self._chunks, b"")
+        if not data and self._spent is not None:
+            with suppress(OSError):
+                self._spent.shutdown(socket.SHUT_RDWR)
+        return data
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -92,12 +141,32 @@ class _NestedBody(Body):
                 pass
 
 
-class _ConnectionTrace:
-    """Learns from httpcore's trace whether a request had to open a connection or used a kept-alive one."""
+class _Watch:
+    """Learns from httpcore's trace how far a request is: whether it had to connect, and until when.
 
-    def __init__(self) -> None:
+    `connecting` is a scope with a deadline (`due_at`) from the first step of connecting to the last one: a
+    handshake, or a proxy's word that it is connected.
+    """
+
+    def __init__(self, within: float) -> None:
         self.connected = False
+        self.connecting = trio.CancelScope()
+        self.due_at = math.inf
+        self._within = within
+        self._room: float = MOST_OF_A_HEAD
 
-    async def note(self, event: str, _: Mapping[str, object]) -> None:
-        if event == "connection.connect_tcp.started":
+    async def note(self, event: str, info: Mapping[str, Any]) -> None:
+        step = event.partition(".")[2]
+        if step == "connect_tcp.started":
             self.connected = True
+            self.due_at = self.connecting.deadline = trio.current_time() + self._within
+        elif step == "send_request_headers.started" and info["request"].method != b"CONNECT":
+            self.connecting.deadline = math.inf
+            if event.startswith("http2."):  # what comes there may be of other requests; h2 has its own cap
+                self._room = math.inf
+
+    def head_came(self, size: int) -> None:
+        """So many bytes more before the head of the answer was whole."""
+        self._room -= size
+        if self._room < 0:
+            raise httpcore.RemoteProtocolError("its response head is larger than any should be")

@@ -1,0 +1,239 @@
+"""A changed configuration is taken on by the running proxy: at SIGHUP, and when its file changes.
+
+A configuration that is broken, or cannot be brought up, changes nothing and is told with all its faults.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Literal
+
+import trio
+from msgspec import Struct
+from watchfiles import awatch
+
+from ccproxy_trio.edge.application import Application
+from ccproxy_trio.edge.exposure import open_doors
+from ccproxy_trio.house import House
+from ccproxy_trio.journal import Journal, Note
+from ccproxy_trio.settings.changes import changes, fixed_until_restart
+from ccproxy_trio.settings.load import ConfigError, Loaded, load
+from ccproxy_trio.settings.model import Settings
+
+Trigger = Literal["signal", "file"]
+EVERY_TRIGGER: frozenset[Trigger] = frozenset({"signal", "file"})
+SETTLE = 0.5  # seconds after which a file that was faulty is looked at again: it may have been half written
+# How the folder is watched, in milliseconds: looked at this often, and told when nothing more has come for
+# that long, or this much after the first change.
+STEP_MS = 200
+DEBOUNCE_MS = 1000
+MOST_LINKS = 20  # followed from the file's name to the file
+
+
+class Reloading(Struct, frozen=True, kw_only=True):
+    """Where the configuration is from, and what reloads it.
+
+    `learn` is told the next settings before anything is done with them, so that their secrets are kept out
+    of the log. `hang_up` is called when the terminal that the proxy was started from has been closed.
+    """
+
+    loaded: Loaded
+    journal: Journal
+    learn: Callable[[Settings], None]
+    hang_up: Callable[[], None]
+    triggers: frozenset[Trigger] = EVERY_TRIGGER
+    doors: Callable[[], list[str]] = open_doors
+
+    async def tend(self, app: Application, house: House) -> None:
+        """Reload for as long as the house stands."""
+        reloader = Reloader(self, app, house)
+        async with trio.open_nursery() as nursery:
+            if "signal" in self.triggers and hasattr(signal, "SIGHUP") and _may_take_signals():
+                nursery.start_soon(_hear, reloader, self.hang_up)
+            if "file" in self.triggers and self.loaded.path is not None:
+                nursery.start_soon(_watch, reloader, self.loaded.path, self.journal)
+
+
+class Reloader:
+    """Reads the configuration again and puts it in use. One at a time."""
+
+    def __init__(self, terms: Reloading, app: Application, house: House) -> None:
+        self._terms = terms
+        self._app = app
+        self._house = house
+        self._lock = trio.Lock()
+        self._last_fault = ""
+
+    async def asked(self) -> None:
+        """Somebody wants the configuration to be read again, whether it has changed or not."""
+        if self._terms.loaded.path is None:
+            text = f"There is no file to read again: the configuration is from {self._terms.loaded.source}."
+            self._tell("warning", "config.unchanged", text)
+            return
+        async with self._lock:
+            try:
+                loaded = await self._read(self._terms.loaded.path)
+            except ConfigError as error:
+                self._broken(error)
+                return
+            await self._take_on(loaded)
+
+    async def noticed(self) -> None:
+        """Something has happened to the file, or near it."""
+        path = self._terms.loaded.path
+        assert path is not None  # noqa: S101 - there would be nothing to watch
+        async with self._lock:
+            try:
+                loaded = await self._settled(path)
+            except ConfigError as error:
+                if str(error) != self._last_fault:
+                    self._broken(error)
+                return
+            self._last_fault = ""
+            if loaded.settings != self._house.services.settings:
+                await self._take_on(loaded)
+
+    async def _settled(self, path: Path) -> Loaded:
+        try:
+            return await self._read(path)
+        except ConfigError:
+            await trio.sleep(SETTLE)
+            return await self._read(path)
+
+    async def _read(self, path: Path) -> Loaded:
+        return await trio.to_thread.run_sync(load, path)
+
+    async def _take_on(self, loaded: Loaded) -> None:
+        before, after = self._house.services.settings, loaded.settings
+        if not after.client_api_keys and (doors := self._terms.doors()):
+            self._refuse(
+                f"it has no client key, and whoever reaches {', '.join(doors)} could spend your providers' "
+                "keys (set client_api_keys)"
+            )
+            return
+        self._terms.learn(after)
+        try:
+            await self._house.reload(after)
+        except (ConfigError, OSError) as error:
+            self._refuse(_in_one_line(error))
+            return
+        self._app.guard.adopt(after)
+        self._last_fault = ""
+        self._tell_changes(before, loaded)
+
+    def _tell_changes(self, before: Settings, loaded: Loaded) -> None:
+        differences = changes(before, loaded.settings)
+        told = "; ".join(differences) if differences else "nothing in it has changed"
+        self._tell("info", "config.reloaded", f"Configuration reloaded: {told}.")
+        for note in loaded.notes:
+            if note not in self._terms.loaded.notes:
+                self._tell("warning", "config.note", note)
+        for fixed in fixed_until_restart(before, loaded.settings):
+            self._tell("warning", "config.fixed", f"Not changed before the next start: {fixed}.")
+
+    def _broken(self, error: ConfigError) -> None:
+        self._last_fault = str(error)
+        faults = _in_one_line(error)
+        text = f"The configuration is broken; the one in use stays in use. {faults}"
+        self._tell("error", "config.broken", text)
+
+    def _refuse(self, why: str) -> None:
+        text = f"The configuration cannot be used, and the one in use stays in use: {why}"
+        self._tell("error", "config.refused", text)
+
+    def _tell(self, level: str, event: str, text: str) -> None:
+        self._terms.journal(Note(level=level, event=event, text=text))
+
+
+def _in_one_line(error: ConfigError | OSError) -> str:
+    if isinstance(error, ConfigError):
+        return " · ".join(str(fault) for fault in error.faults)
+    return f"{error.strerror or type(error).__name__}"
+
+
+# -- SIGHUP --------------------------------------------------------------------------------------------
+
+
+async def _hear(reloader: Reloader, hang_up: Callable[[], None]) -> None:
+    """Reload at each SIGHUP, but for the one that says that the terminal is gone."""
+    was_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by `nohup`
+    had_terminal = _has_terminal()
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            if not had_terminal or _has_terminal():
+                await reloader.asked()
+            elif not was_ignored:
+                hang_up()
+
+
+def _may_take_signals() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+# -- the file ------------------------------------------------------------------------------------------
+
+
+async def _watch(reloader: Reloader, path: Path, journal: Journal) -> None:
+    """Reload when the file has changed. What cannot be watched is told once, and then left to SIGHUP."""
+    while True:
+        try:
+            await _until_changed(frozenset(folders(path)))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            text = f"Changes of {path} go unnoticed ({reason}): send SIGHUP after one."
+            journal(Note(level="warning", event="config.unwatched", text=text))
+            return
+        await reloader.noticed()
+
+
+async def _until_changed(watched: frozenset[Path]) -> None:
+    """Return when something in these folders has changed."""
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_set_at_the_end, stop)
+        watching = awatch(
+            *watched,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            stop_event=stop,
+            recursive=False,
+        )
+        async with aclosing(watching):
+            await anext(watching, None)
+        nursery.cancel_scope.cancel()
+
+
+async def _set_at_the_end(stop: trio.Event) -> None:
+    """The watching thread is deaf to cancellation, but looks at this event."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        stop.set()
+
+
+def folders(path: Path) -> Iterator[Path]:
+    """The folders in which something happens when the file changes, whoever changes it, and however.
+
+    Its own one: an editor puts a new file in the place of the old one. Those of all links on the way to it:
+    an orchestrator keeps each version in a folder, and points a link to the newest.
+    """
+    whole = path.absolute()
+    for _ in range(MOST_LINKS):
+        yield whole.parent
+        if not whole.is_symlink():
+            break
+        whole = whole.parent / whole.readlink()
+    yield whole.resolve().parent

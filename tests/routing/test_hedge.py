@@ -1,0 +1,101 @@
+"""Whom a request asks beside the attempt that keeps it waiting. The clock stands at 100."""
+
+from typing import Any
+
+import pytest
+
+from ccproxy_trio.health.snapshot import Snapshot, State
+from ccproxy_trio.routing.budget import Budget
+from ccproxy_trio.routing.hedge import hedge
+from ccproxy_trio.routing.question import Query, Use
+from ccproxy_trio.routing.tiers import Candidate
+from ccproxy_trio.settings.model import RetryBudget
+from ccproxy_trio.wire.faults import FaultKind
+from tests.routing.asking import A2, A, B, C, failed, health, query, rules, shut, view_of
+
+K = FaultKind
+RICH = RetryBudget()
+POOR = RetryBudget(ratio=0.0, min_per_s=0.05, ttl=10.0)
+
+
+def beside(
+    under_way: Candidate, question: Query, *snapshots: Snapshot, budget: Budget | None = None, **fields: Any
+) -> Candidate | None:
+    """Who is asked beside `under_way`, of A, its other model, B and C."""
+    step = hedge(
+        question,
+        under_way,
+        candidates=(A, A2, B, C),
+        view=view_of(*snapshots),
+        rules=rules(**fields),
+        budget=budget or Budget(RICH),
+        now=100.0,
+    )
+    assert step is None or (isinstance(step, Use) and not step.forced and step.after == 0.0)
+    return None if step is None else step.candidate
+
+
+def test_the_best_candidate_of_another_provider_is_asked() -> None:
+    assert beside(A, query()) == B
+    assert beside(B, query()) == A
+
+
+def test_a_hedge_costs_a_token_even_as_the_first_extra_attempt() -> None:
+    budget = Budget(RICH)
+    before = budget.left(100.0)
+    beside(A, query(), budget=budget)
+    assert budget.left(100.0) == before - 1
+
+
+def test_nobody_costs_nothing() -> None:
+    budget = Budget(RICH)
+    before = budget.left(100.0)
+    assert beside(A, query(), shut("b", 200.0), shut("c", 200.0), budget=budget) is None
+    assert budget.left(100.0) == before
+
+
+def test_without_a_token_nobody_is_asked() -> None:
+    assert beside(A, query(), budget=Budget(POOR)) is None
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        shut("b", 200.0),
+        shut("b", 50.0),  # due for its trial
+        health("b", State.HALF_OPEN, reopens_at=50.0),
+        health("b", cooling={"m": 101.0}),
+        health("b", cooling={"*": 101.0}),
+        health("b", excluded={"m": 101.0}),
+        health("b", draining=True),
+    ],
+)
+def test_who_is_not_ready_at_once_or_only_for_a_trial_is_passed_over(unfit: Snapshot) -> None:
+    assert beside(A, query(), unfit) == C
+
+
+def test_nobody_is_forced() -> None:
+    assert beside(A, query(), shut("b", 200.0, panic_at=0.0), shut("c", 200.0, panic_at=0.0)) is None
+
+
+def test_the_attempt_under_way_counts_among_those_of_the_round() -> None:
+    question = query(failed(B, K.RESET))
+    assert beside(A, question, max_attempts=3) == C
+    assert beside(A, question, max_attempts=2) is None
+
+
+def test_who_has_failed_in_this_round_is_not_asked_again() -> None:
+    assert beside(A, query(failed(B, K.RESET), failed(C, K.RESET))) is None
+
+
+def test_behind_the_deadline_nobody_is_asked() -> None:
+    assert beside(A, query(deadline=100.0)) is None
+
+
+def test_a_ring_keeps_its_order() -> None:
+    assert beside(B, query(turn=1), strategy="round_robin") == C
+    assert beside(C, query(turn=2), strategy="round_robin") == A
+
+
+def test_who_broke_the_conversation_off_comes_last() -> None:
+    assert beside(A, query(avoid=frozenset({"b"}))) == C
