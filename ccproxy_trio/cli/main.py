@@ -14,7 +14,7 @@ COMMANDS = MappingProxyType(
         "serve": ("ccproxy_trio.cli.serve", "Run the proxy."),
         "demo": ("ccproxy_trio.cli.demo", "Run it over three simulated providers: no key needed."),
         "check": ("ccproxy_trio.cli.check", "Show the configuration, or everything that is wrong with it."),
-        "simulate": ("ccproxy_trio.cli.simulate", "Rehearse an outage with your configuration: no key needed."),
+        "simulate": ("ccproxy_trio.cli.simulate", "Rehearse an outage of your providers: no key needed."),
         "migrate": ("ccproxy_trio.cli.migrate", "Print the providers.json that replaces legacy variables."),
     }
 )
