@@ -1,8 +1,9 @@
 """`python -m tests`: everything that must hold, from style to the real Claude Code, in one command.
 
 Each step runs whatever became of those before it; the summary at the end says which failed. What only reads
-the code, and the benchmarks, run beside the tests that need no real time, and are shown behind them. Where
-npm or `unshare` is missing, the tests that need them are skipped with that reason, but not with `CI` set.
+the code, and the benchmarks, run beside the tests that need no real time, and are shown behind them. What
+runs in real time mostly waits, so two such steps run at once; each is shown when it is over. Where npm or
+`unshare` is missing, the tests that need them are skipped with that reason, but not with `CI` set.
 
 Tests with processes run twice where the transport to the providers could make a difference: once on our own,
 once on httpx's. Of Claude Code's tests these are the ones in which providers fail.
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--continue-on-collection-errors"]
 ON_HTTPX = ["--transport", "httpx"]
+FAULTS = "tests/faults"
 BENCHMARKS = ["tests/benchmarks", "tests/test_benchmarks.py", "tests/test_gauge.py", "tests/test_profile.py"]
 ASYNC_CODE = ["ccproxy_trio", "benchmarks", "tests/support"]  # the slowest of the checks: not all tests
 PURE_FLOOR = ["translate", "routing", "health", "wire", "journal", "settings.model"]
@@ -68,7 +70,7 @@ def _benchmarks() -> Step:
 
 def _processes(*options: str, name: str = "tests: processes") -> Step:
     """What runs the code in real time."""
-    others = [f"--ignore={path}" for path in BENCHMARKS]
+    others = [f"--ignore={path}" for path in [*BENCHMARKS, FAULTS]]
     return Step(name, [*PYTEST, "-m", "process", *others, *options])
 
 
@@ -102,8 +104,11 @@ def _claude_code(where: str, *options: str, name: str = "tests: Claude Code") ->
     return Step(name, [*(way_in() or []), *PYTEST, "-m", "claude", *options, where])
 
 
-def _again() -> Iterator[Step]:
-    """What could go otherwise on the other transport."""
+def _in_real_time() -> Iterator[Step]:
+    """What runs processes, the longest first, and at last what could go otherwise on the other transport."""
+    yield _claude_code("tests/claude")
+    yield _processes()
+    yield Step("tests: faults", [*PYTEST, "-m", "process", FAULTS])
     yield _processes(*ON_HTTPX, name="tests: processes, on httpx")
     yield _claude_code("tests/claude/test_faults.py", *ON_HTTPX, name="tests: Claude Code, on httpx")
 
@@ -136,9 +141,9 @@ def show(step: Step) -> Result:
     return result
 
 
-def told(beside: Iterable[Future[tuple[Result, bytes]]]) -> Iterator[Result]:
-    """Show what ran unseen beside something else."""
-    for result, printed in (done.result() for done in beside):
+def told(running: Iterable[Future[tuple[Result, bytes]]]) -> Iterator[Result]:
+    """Show what ran unseen."""
+    for result, printed in (done.result() for done in running):
         print(f"\n=== {result.name}\n{printed.decode(errors='replace')}", end="", flush=True)
         yield result
 
@@ -151,12 +156,11 @@ def main() -> int:
         reading = [unseen.submit(run, step, output=subprocess.PIPE) for step in aside]
         results = [show(step) for step in _pure_floor()]
         results += told(reading)
-        results.append(show(_processes()))
-        results += map(show, _installation())
-        # Beside each other: both mostly wait, and Claude Code is on a network of its own.
-        again = [unseen.submit(run, step, output=subprocess.PIPE) for step in _again()]
-        results.append(show(_claude_code("tests/claude")))
-        results += told(again)
+    results += map(show, _installation())
+    print("\n=== two at once, each shown when it is over", flush=True)
+    with ThreadPoolExecutor(max_workers=2) as unseen:
+        waiting = [unseen.submit(run, step, output=subprocess.PIPE) for step in _in_real_time()]
+        results += told(as_completed(waiting))
     print("\n=== summary")
     for each in results:
         print(f"{'ok  ' if each.good else 'FAIL'} {each.seconds:6.1f} s  {each.name}")

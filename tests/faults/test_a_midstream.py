@@ -1,0 +1,138 @@
+"""Rows A14 to A21 with content already shown: the stream ends in an error, and nothing false is added."""
+
+import httpx
+import pytest
+import trio
+
+from tests.conftest import Providers
+from tests.faults.conftest import ChaosBefore, StartProxy
+from tests.faults.falling import SLACK, pair_of
+from tests.faults.watching import assert_breaks_off, hear, tells, until
+from tests.support import faults
+from tests.support.chaos import LimitData, ResetPeer, SlowClose, Timeout
+from tests.support.chunks import role_chunk, says, sse, text_chunks
+from tests.support.client import asks, post
+from tests.support.faults import Steps
+from tests.support.proxy import Heard, Proxy
+from tests.support.scripted import Send
+
+pytestmark = pytest.mark.process
+
+BEGINNING = sse([role_chunk(), *text_chunks("hel", "lo")])
+DEATHS: dict[str, tuple[Steps, str]] = {
+    "a15-reset": (faults.dies_after_text("hel", "lo", how="rst"), "reset"),
+    "a16-fin-between-chunks": (faults.dies_after_text("hel", "lo", how="fin"), "reset"),
+    "a16-fin-inside-a-chunk": (faults.dies_inside_chunk("hel", "lo"), "reset"),
+    "a16-reset-inside-a-chunk": (faults.dies_inside_chunk("hel", "lo", how="rst"), "reset"),
+    "a17-fin-without-framing": (faults.unframed([role_chunk(), *text_chunks("hel", "lo")]), "truncated"),
+    "a19-end-without-finish-or-done": (faults.without_done("hel", "lo", finish=None), "truncated"),
+    "a20-short-of-its-length": (faults.falls_short(BEGINNING, "text/event-stream"), "reset"),
+    "a21-bad-chunk-size": (faults.bad_chunk_size("hel", "lo"), "protocol"),
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+async def test_a15_to_a21_a_death_after_content_is_an_error_event(
+    death: str, providers: Providers, start_proxy: StartProxy
+) -> None:
+    """Who reads along is told; who waits for the whole is given another's answer."""
+    reply, error = DEATHS[death]
+    pair = await pair_of(providers, start_proxy)
+    pair.first.plays(reply)
+    answer = await post(pair.proxy, asks(stream=True))
+    assert "first" in assert_breaks_off(answer, after="hello")
+    assert pair.second.requests == []
+    await tells(pair.proxy, "first", status="healthy", failure_count=1, last_error_type=error, opens=0)
+    assert await hear(pair.proxy) == "from second"
+    await tells(pair.proxy, "first", failure_count=2, last_error_type=error, opens=0)
+
+
+async def test_a14_a_stream_that_stalls_is_ended_at_idle_timeout(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.4})
+    pair.first.plays(faults.stops_talking("hel", "lo"))
+    began_at = trio.current_time()
+    answer = await post(pair.proxy, asks(stream=True))
+    assert 0.4 <= trio.current_time() - began_at < 0.4 + SLACK
+    assert "stalled" in assert_breaks_off(answer, after="hello", kind="timeout_error")
+    await tells(pair.proxy, "first", failure_count=1, last_error_type="idle_timeout", opens=0)
+    assert await hear(pair.proxy) == "from second"
+    await tells(pair.proxy, "first", failure_count=2)
+    await until(lambda: all(request.gone.is_set() for request in pair.first.requests))
+
+
+async def test_a14_comments_are_no_content(providers: Providers, start_proxy: StartProxy) -> None:
+    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.4})
+    comments = faults.Repeat((faults.body(b": still here\n\n").data,), 0.05)
+    pair.first.plays((*faults.stops_talking("hel", "lo")[:-1], comments))
+    began_at = trio.current_time()
+    answer = await post(pair.proxy, asks(stream=True))
+    assert_breaks_off(answer, after="hello", kind="timeout_error")
+    assert 0.4 <= trio.current_time() - began_at < 0.4 + SLACK
+    await tells(pair.proxy, "first", failure_count=1, last_error_type="idle_timeout")
+
+
+async def test_a14_as_long_as_content_keeps_coming_no_time_is_up(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    """Three times idle_timeout in all, and never half of it without a word."""
+    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.3, "timeout": 0.3})
+    chunks = says(*"abcdefghi").chunks()
+    pieces = [step for chunk in chunks for step in (*faults.stream_of([chunk]), faults.Pause(0.1))]
+    pair.first.plays((faults.head(), *pieces, faults.body(faults.DONE), faults.BODY_END))
+    for streamed in (True, False):
+        assert await hear(pair.proxy, streamed=streamed) == "abcdefghi"
+    await tells(pair.proxy, "first", failure_count=0, last_error_type=None)
+
+
+async def test_a15_always_beginning_and_always_dying_opens_the_breaker(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    """A first content resets the failures before it, but not those behind it."""
+    pair = await pair_of(
+        providers, start_proxy, circuit_breaker={"failure_threshold": 3, "minimum_requests": 0}
+    )
+    pair.first.plays(faults.dies_after_text("hello", how="rst"))
+    for number in range(3):
+        assert_breaks_off(await post(pair.proxy, asks(f"question {number}", stream=True)), after="hello")
+    await tells(pair.proxy, "first", status="circuit_open", state="open", opens=1)
+    assert await hear(pair.proxy, streamed=True) == "from second"
+    assert len(pair.first.requests) == 3
+
+
+async def test_a15_whatever_the_line_does_to_a_stream_is_told(
+    providers: Providers, start_proxy: StartProxy, chaos_before: ChaosBefore
+) -> None:
+    """One after the other on one proxy: it is reset, goes black, is closed after so many bytes, ends late."""
+    first, second = providers.start("first"), providers.start("second")
+    chaos, entry = await chaos_before(first, idle_timeout=0.4)
+    proxy = await start_proxy(entry, second, circuit_breaker={"failure_threshold": 100})
+    steps = faults.stops_talking("hello")
+    first.plays(steps)
+    for harm, kind in (
+        (ResetPeer(), "api_error"),
+        (Timeout(0.1), "api_error"),
+        (Timeout(0), "timeout_error"),
+    ):
+        chaos.downstream.heal()
+        answers: list[httpx.Response] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_note, answers, proxy)
+            await until(lambda: bool(proxy.heard) and b"hello" in proxy.heard[-1].body)
+            chaos.downstream.poison(harm)
+        assert_breaks_off(answers[0], after="hello", kind=kind)
+        proxy.heard.append(Heard("/", 200, []))  # so that the next round waits for its own
+    await tells(proxy, "first", failure_count=4, last_error_type="idle_timeout", opens=0)
+    assert second.requests == []
+    chaos.downstream.poison(LimitData(sum(len(step.data) for step in steps if isinstance(step, Send))))
+    assert_breaks_off(await post(proxy, asks(stream=True)), after="hello")
+    chaos.downstream.poison(SlowClose(0.2))
+    first.plays(faults.dies_after_text("hello"))
+    began_at = trio.current_time()
+    assert_breaks_off(await post(proxy, asks(stream=True)), after="hello")
+    assert 0.2 <= trio.current_time() - began_at < 0.2 + SLACK
+
+
+async def _note(answers: list[httpx.Response], proxy: Proxy) -> None:
+    answers.append(await post(proxy, asks(stream=True)))

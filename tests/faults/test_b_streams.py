@@ -1,0 +1,516 @@
+"""Providers that answer 200 and then send errors, junk, floods, or nothing: before content and behind it."""
+
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+from tests.conftest import Providers
+from tests.faults.conftest import StartProxy
+from tests.faults.watching import (
+    ALL,
+    Memory,
+    asked,
+    assert_breaks_off,
+    hear,
+    last_of,
+    row,
+    streaming,
+    tells,
+    told_of,
+    untouched,
+)
+from tests.support import faults
+from tests.support.chunks import (
+    DONE,
+    Chunk,
+    chunk,
+    error_chunk,
+    finish_chunk,
+    role_chunk,
+    says,
+    sse,
+    text_chunks,
+)
+from tests.support.client import asks, events_of, post, text_of
+from tests.support.ports import ReservedPort
+from tests.support.scripted import (
+    BODY_END,
+    Linger,
+    Pause,
+    Reply,
+    Send,
+    Step,
+    body,
+    head,
+    raw_reply,
+    stream_of,
+)
+
+pytestmark = pytest.mark.process
+MIB = 2**20
+LENIENT = {"circuit_breaker": {"failure_threshold": 1000, "minimum_requests": 0}}
+
+
+def error_stream(payload: Chunk, *said: str) -> Reply:
+    """A 200 stream that turns into `payload`, behind some text if any is given."""
+    return (head(), *stream_of([role_chunk(), *text_chunks(*said), payload]), BODY_END)
+
+
+# the error object -> what is told of its provider afterwards
+ERRORS: dict[str, tuple[Chunk, dict[str, Any]]] = {
+    "code-500": (
+        error_chunk("The server had an error", code=500),
+        {"failure_count": 1, "last_error_type": "server_error", "state": "closed"},
+    ),
+    "no-code": (
+        error_chunk("Something went wrong", kind="whatever"),
+        {"failure_count": 1, "last_error_type": "upstream_error", "state": "closed"},
+    ),
+    "a-bare-string": (
+        {"error": "no luck"},
+        {"failure_count": 1, "last_error_type": "upstream_error", "state": "closed"},
+    ),
+    "code-429": (
+        error_chunk("Rate limit exceeded", code=429),
+        {"failure_count": 0, "state": "cooling", "status": "healthy"},
+    ),
+    "rate_limit_exceeded": (
+        error_chunk("Slow down", code="rate_limit_exceeded"),
+        {"failure_count": 0, "state": "cooling", "status": "healthy"},
+    ),
+    "code-401": (error_chunk("Bad key", code=401), {"state": "auth_error", "opens": 1}),
+    "insufficient_quota": (
+        error_chunk("You exceeded your quota", code="insufficient_quota"),
+        {"state": "quota_exhausted", "opens": 1},
+    ),
+    "overloaded": (
+        error_chunk("Overloaded", kind="overloaded_error"),
+        {"failure_count": 1, "last_error_type": "overloaded", "state": "cooling"},
+    ),
+    "beside-choices": (
+        chunk({"content": ""}, finish="error") | {"error": {"code": 502, "message": "Provider disconnected"}},
+        {"failure_count": 1, "last_error_type": "server_error", "state": "closed"},
+    ),
+}
+
+
+@streaming
+async def test_b11_an_error_object_as_the_first_frame_is_ruled_on_as_its_status_would_be(
+    streamed: bool, providers: Providers, start_proxy: StartProxy
+) -> None:
+    made = row(providers, {name: error_stream(payload) for name, (payload, _) in ERRORS.items()})
+    proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
+    assert await hear(proxy, streamed=streamed) == "from last"
+    assert asked(made) == dict.fromkeys(made, 1)
+    for name, (_, expected) in ERRORS.items():
+        await tells(proxy, name, **expected)
+
+
+async def test_b12_an_error_object_behind_content_is_an_error_event(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    first, second = providers.start("first"), providers.start("second")
+    first.plays(*[error_stream(payload, "hel", "lo") for payload, _ in ERRORS.values()])
+    proxy = await start_proxy(first, second, **LENIENT)
+    for number in range(len(ERRORS)):
+        answer = await post(proxy, asks(f"question {number}", stream=True))
+        events = events_of(answer.text)
+        if len(first.requests) <= number:  # it rests by now: an earlier error was a rate limit
+            assert text_of(events) == "ok"
+            continue
+        kind = events[-1].data["error"]["type"]
+        assert kind in ("api_error", "rate_limit_error", "billing_error"), kind
+        assert "first" in assert_breaks_off(answer, after="hello", kind=kind)
+    assert len(second.requests) == len(ERRORS) - len(first.requests)
+
+
+async def test_b12_a_dead_stream_counts_and_one_ended_by_a_filter_does_not(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first")
+    filtered = error_chunk("The response was filtered", code="content_filter", kind="invalid_request_error")
+    first.plays(error_stream(filtered, "hel", "lo"), error_stream(ERRORS["code-500"][0], "hel", "lo"))
+    proxy = await start_proxy(first, last_of(providers))
+    answer = await post(proxy, asks("one", stream=True))
+    assert_breaks_off(answer, after="hello", kind="invalid_request_error")
+    await untouched(proxy, "first")
+    assert_breaks_off(await post(proxy, asks("two", stream=True)), after="hello")
+    await tells(proxy, "first", failure_count=1, status="healthy")
+
+
+PAGE = b"<html><title>Please log in</title><p>canary-page</p></html>"
+PAGES = {
+    "as-html": raw_reply(200, PAGE, content_type="text/html"),
+    "as-nothing": raw_reply(200, PAGE),
+    "as-json": raw_reply(200, PAGE, content_type="application/json"),
+    "as-a-stream": (head(), body(PAGE), BODY_END),
+    "as-an-event": (head(), body(b"data: " + PAGE + b"\n\n"), BODY_END),
+    "nothing-at-all": raw_reply(200, b"", content_type="text/html"),
+    "204": (head(204, headers={"x-odd": "1"}),),
+    "206": raw_reply(206, PAGE, content_type="text/html"),
+}
+
+
+@streaming
+async def test_b13_a_web_page_is_left_for_the_next_provider_and_shown_to_nobody(
+    streamed: bool, providers: Providers, start_proxy: StartProxy
+) -> None:
+    made = row(providers, PAGES)
+    proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
+    assert await hear(proxy, streamed=streamed) == "from last"
+    assert asked(made) == dict.fromkeys(made, 1)
+    for name in made:
+        assert (await told_of(proxy, name))["failure_count"] == 1, name
+    assert "canary-page" not in proxy.output
+
+
+async def test_b13_a_web_page_is_not_relayed_where_nobody_else_is_left(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    made = row(providers, PAGES)
+    proxy = await start_proxy(*made.values(), patience=0, **ALL)
+    for streamed in (True, False):
+        answer = await post(proxy, asks(stream=streamed))
+        assert answer.status_code == 502
+        assert "canary-page" not in answer.text
+        assert "<" not in answer.json()["error"]["message"]
+
+
+BAD_TEXT = b'data: {"choices":[{"index":0,"delta":{"content":"\xff\xfe\xc3("}}]}\n\n'
+BAD_KEY = b'data: {"choices":[{"index":0,"delta":{"\xff":1,"content":"x"}}]}\n\n'
+SURROGATE = b'data: {"choices":[{"index":0,"delta":{"content":"\\ud800"}}]}\n\n'
+
+
+async def test_b15_broken_utf_8_before_content_falls_over_or_is_replaced(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    broken = {"in-text": BAD_TEXT, "in-a-key": BAD_KEY, "bare": b"data: \xff\xfe\n\n"}
+    made = row(providers, {name: (head(), body(data), body(DONE), BODY_END) for name, data in broken.items()})
+    proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
+    for streamed in (True, False):
+        assert await hear(proxy, streamed=streamed) == "from last"
+    assert asked(made) == dict.fromkeys(made, 2)
+    for name in made:
+        await tells(proxy, name, failure_count=2, last_error_type="protocol")
+
+
+async def test_b15_broken_utf_8_behind_content_is_an_error_event(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first")
+    replies = [
+        (head(), *stream_of(says("hel", "lo").content_chunks()), body(data), body(DONE), BODY_END)
+        for data in (BAD_TEXT, BAD_KEY)
+    ]
+    first.plays(*replies)
+    proxy = await start_proxy(first, last_of(providers))
+    for number in range(2):
+        answer = await post(proxy, asks(f"question {number}", stream=True))
+        assert "first" in assert_breaks_off(answer, after="hello")
+    assert "Traceback" not in proxy.output
+
+
+async def test_b15_half_a_surrogate_or_a_broken_comment_harms_nobody(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    """The escape is legal JSON and no text: it is replaced. Comments are not read at all."""
+    first = providers.start("first")
+    first.plays(
+        (
+            head(),
+            body(b": \xff\xfe\n\n"),
+            *stream_of([role_chunk(), *text_chunks("a")]),
+            body(SURROGATE),
+            *stream_of([*text_chunks("b"), finish_chunk("stop")]),
+            body(DONE),
+            BODY_END,
+        )
+    )
+    proxy = await start_proxy(first)
+    for streamed in (True, False):
+        heard = await hear(proxy, streamed=streamed)
+        assert (heard[0], heard[-1]) == ("a", "b")
+        heard.encode()
+    await untouched(proxy, "first")
+
+
+PIECE = Send(b"%x\r\n%s\r\n" % (MIB // 16, b"a" * (MIB // 16)))
+
+
+def endless_line(*before: Step) -> tuple[Step, ...]:
+    """20 MB of one line, in pieces of 64 KB."""
+    return (head(), *before, body(b"data: "), *[PIECE] * 320, Linger())
+
+
+@streaming
+async def test_b16_a_line_without_an_end_is_cut_long_before_it_fills_the_memory(
+    streamed: bool, providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first")
+    first.plays(endless_line())
+    proxy = await start_proxy(first, last_of(providers))
+    await hear(proxy, model="claude-haiku-4-5")  # what the first request of all costs is no rise
+    memory = Memory(proxy)
+    assert await hear(proxy, streamed=streamed) == "from last"
+    assert memory.rise() < 8 * MIB
+    with trio.fail_after(1):
+        await first.requests[0].gone.wait()
+    await tells(proxy, "first", failure_count=1, last_error_type="protocol")
+
+
+async def test_b16_a_line_without_an_end_behind_content_is_an_error_event(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first")
+    first.plays(endless_line(*stream_of([role_chunk(), *text_chunks("hel", "lo")])))
+    proxy = await start_proxy(first, last_of(providers))
+    await hear(proxy, model="claude-haiku-4-5")
+    memory = Memory(proxy)
+    assert_breaks_off(await post(proxy, asks(stream=True)), after="hello")
+    assert memory.rise() < 8 * MIB
+
+
+def gzipped(data: bytes, *, keep: int | None = None, encoding: str = "gzip", status: int = 200) -> Reply:
+    """A response whose body is compressed, all of it or the first `keep` bytes."""
+    packed = (zlib.compress(data, 9) if encoding == "deflate" else gzip.compress(data, 9))[:keep]
+    kind = "text/event-stream" if status == 200 else "application/json"
+    return raw_reply(status, packed, content_type=kind, content_encoding=encoding)
+
+
+def _bombs() -> dict[str, Reply]:
+    bomb = b"data: " + b" " * (200 * MIB) + b"\n\n"
+    good = sse(says("unasked").chunks()) + DONE
+    return {
+        "bomb": gzipped(bomb),
+        "bomb-deflate": gzipped(bomb, encoding="deflate"),
+        "bomb-with-an-error": gzipped(bomb, status=500),
+        "truncated": gzipped(good, keep=40),
+        "not-asked-for": gzipped(good),
+        "not-even-gzip": raw_reply(200, good, content_type="text/event-stream", content_encoding="gzip"),
+        "brotli": raw_reply(200, good, content_type="text/event-stream", content_encoding="br"),
+        "twice": raw_reply(200, good, content_type="text/event-stream", content_encoding="gzip, gzip"),
+    }
+
+
+async def test_b17_what_was_compressed_unasked_is_not_unpacked(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    made = row(providers, await trio.to_thread.run_sync(_bombs))
+    proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
+    await hear(proxy, model="claude-haiku-4-5")
+    memory = Memory(proxy)
+    for streamed in (True, False):
+        assert await hear(proxy, streamed=streamed) == "from last"
+    assert memory.rise() < 16 * MIB
+    assert asked(made) == dict.fromkeys(made, 2)
+    for name, provider in made.items():
+        assert provider.requests[0].headers["accept-encoding"] == "identity"
+        kind = "server_error" if name == "bomb-with-an-error" else "protocol"
+        await tells(proxy, name, failure_count=2, last_error_type=kind)
+
+
+USAGES: dict[str, object] = {
+    "null": None,
+    "empty": {},
+    "negative": {"prompt_tokens": -5, "completion_tokens": -7, "total_tokens": -12},
+    "huge": {"prompt_tokens": 10**30, "completion_tokens": 10**40, "total_tokens": 10**41},
+    "words": {"prompt_tokens": "many", "completion_tokens": "12", "total_tokens": []},
+    "fractions": {"prompt_tokens": 1.5, "completion_tokens": 1e300, "total_tokens": 2.5},
+    "a list": [1, 2, 3],
+    "a number": 7,
+    "details that are none": {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": "x"},
+    "more cached than there was": {
+        "prompt_tokens": 5,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 50},
+    },
+}
+COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+def _counted(usage: object) -> Reply:
+    """A good answer that tells this usage. The number of 10**40 is written out, as JSON allows."""
+    last = json.dumps(chunk({}) | {"choices": [], "usage": usage}).encode()
+    chunks = [role_chunk(), *text_chunks("ok"), finish_chunk("stop")]
+    return (head(), *stream_of(chunks), body(b"data: " + last + b"\n\n"), body(DONE), BODY_END)
+
+
+async def test_b19_no_usage_upsets_an_answer(providers: Providers, start_proxy: StartProxy) -> None:
+    first = providers.start("first")
+    proxy = await start_proxy(first)
+    without = (
+        head(),
+        *stream_of([role_chunk(), *text_chunks("ok"), finish_chunk("stop")]),
+        body(DONE),
+        BODY_END,
+    )
+    for reply in [without, *map(_counted, USAGES.values())]:
+        first.plays(reply)
+        events = events_of((await post(proxy, asks(stream=True))).text)
+        assert text_of(events) == "ok"
+        _sane(next(event.data["usage"] for event in events if event.kind == "message_delta"))
+        whole = (await post(proxy, asks())).json()
+        assert whole["content"] == [{"type": "text", "text": "ok"}]
+        _sane(whole["usage"])
+    await untouched(proxy, "first")
+
+
+def _sane(usage: dict[str, Any]) -> None:
+    counts = [usage[name] for name in COUNTS if usage.get(name) is not None]
+    assert all(isinstance(count, int) and 0 <= count <= 10**12 for count in counts), usage
+
+
+def ends(*chunks: Chunk) -> Reply:
+    """A whole stream of these chunks."""
+    return (head(), *stream_of([role_chunk(), *chunks]), body(DONE), BODY_END)
+
+
+async def test_b20_an_empty_answer_is_asked_for_once_more_elsewhere(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    made = row(providers, dict.fromkeys(("first", "second", "third"), ends(finish_chunk("stop"))))
+    proxy = await start_proxy(*made.values())
+    for streamed in (True, False):
+        answer = await post(proxy, asks(stream=streamed))
+        assert answer.status_code == 200
+        if streamed:
+            assert text_of(events_of(answer.text)) == ""
+        else:
+            assert answer.json()["stop_reason"] == "end_turn"
+    assert asked(made) == {"first": 2, "second": 2, "third": 0}
+    made["second"].plays(says("from second"))
+    assert await hear(proxy) == "from second"
+    for name in made:
+        assert (await told_of(proxy, name))["failure_count"] == 0
+
+
+ENDINGS: dict[str, tuple[Sequence[Chunk], str]] = {
+    "stop": (says("x").chunks(), "end_turn"),
+    "length": ([*text_chunks("x"), finish_chunk("length")], "max_tokens"),
+    "content_filter": ([*text_chunks("x"), finish_chunk("content_filter")], "refusal"),
+    "content_filter without a word": ([finish_chunk("content_filter")], "refusal"),
+    "a word that nobody knows": ([*text_chunks("x"), finish_chunk("because")], "end_turn"),
+}
+
+
+async def test_b20_each_ending_is_told_in_the_clients_words(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first")
+    proxy = await start_proxy(first)
+    for name, (chunks, reason) in ENDINGS.items():
+        first.plays(ends(*chunks))
+        events = events_of((await post(proxy, asks(stream=True))).text)
+        told = next(event.data["delta"] for event in events if event.kind == "message_delta")
+        assert told["stop_reason"] == reason, name
+        assert (await post(proxy, asks())).json()["stop_reason"] == reason, name
+    await untouched(proxy, "first")
+
+
+async def test_b20_an_end_without_a_reason_is_no_end(providers: Providers, start_proxy: StartProxy) -> None:
+    """`finish_reason` null all along, and the body over without `[DONE]`."""
+    first = providers.start("first")
+    first.plays(faults.dies_after_text("hel", "lo", how="clean"))
+    proxy = await start_proxy(first, last_of(providers))
+    assert_breaks_off(await post(proxy, asks(stream=True)), after="hello")
+    assert await hear(proxy) == "from last"
+
+
+TOO_MANY = b"HTTP/1.1 429 Too Many\r\nretry-after: 30\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
+
+
+@asynccontextmanager
+async def hasty_provider(*, lingers: bool) -> AsyncIterator[tuple[str, list[int]]]:
+    """One that answers 429 as soon as it has read a head, and closes; its base_url, and how much it read.
+
+    With `lingers` it reads on, as careful servers do, so that its answer is not lost to a reset.
+    """
+    read: list[int] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += await stream.receive_some()
+        read.append(len(data))
+        await stream.send_all(TOO_MANY)
+        if lingers:
+            await stream.send_eof()
+            with trio.move_on_after(2):
+                while await stream.receive_some():
+                    pass
+
+    async with trio.open_nursery() as nursery:
+        with ReservedPort() as port:
+            listener = trio.SocketListener(trio.socket.from_stdlib_socket(port.listen()))
+            nursery.start_soon(partial(trio.serve_listeners, serve, [listener]))
+            yield f"http://127.0.0.1:{port.number}/v1", read
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("lingers", [True, False], ids=["lingers", "closes"])
+async def test_b21_an_answer_before_the_request_was_sent_is_heard(
+    lingers: bool, providers: Providers, start_proxy: StartProxy
+) -> None:
+    entry = providers.absent("first").entry()
+    async with hasty_provider(lingers=lingers) as (base_url, read):
+        proxy = await start_proxy(entry | {"base_url": base_url}, last_of(providers))
+        for streamed in (True, False):
+            assert await hear(proxy, streamed=streamed, system="x" * (12 * MIB)) == "from last"
+        if lingers:
+            await tells(proxy, "first", state="cooling", failure_count=0, opens=0)
+            assert len(read) == 1
+            assert read[0] < 12 * MIB
+        else:  # the answer may be lost with the reset; what is left then is a failure
+            assert (await told_of(proxy, "first"))["failure_count"] in (0, 1, 2)
+
+
+def steady(count: int, every: float) -> tuple[Step, ...]:
+    """An answer of `count` words, `every` seconds apart."""
+    words = [
+        step for piece in text_chunks(*["tick "] * count) for step in (*stream_of([piece]), Pause(every))
+    ]
+    return (
+        head(),
+        *stream_of([role_chunk()]),
+        *words,
+        *stream_of([finish_chunk("stop")]),
+        body(DONE),
+        BODY_END,
+    )
+
+
+@streaming
+async def test_b23_slow_but_steady_is_allowed_beyond_every_limit_to_silence(
+    streamed: bool, providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first")
+    first.plays(steady(15, 0.1))
+    proxy = await start_proxy(first.entry(timeout=0.5, idle_timeout=0.5), last_of(providers))
+    started_at = trio.current_time()
+    assert await hear(proxy, streamed=streamed) == "tick " * 15
+    assert trio.current_time() - started_at >= 1.5
+    await untouched(proxy, "first")
+
+
+async def test_b23_a_limit_to_the_whole_is_kept_where_one_is_set(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first")
+    first.plays(steady(50, 0.05))
+    proxy = await start_proxy(
+        first.entry(timeout=0.5, total_timeout=0.6, idle_timeout=0.5, connect_timeout=0.5), last_of(providers)
+    )
+    started_at = trio.current_time()
+    answer = await post(proxy, asks(stream=True))
+    assert 0.5 <= trio.current_time() - started_at < 2
+    said = text_of(events_of(answer.text))
+    assert said.startswith("tick tick ")
+    assert "first failed (took too long)" in assert_breaks_off(answer, after=said, kind="timeout_error")
+    await tells(proxy, "first", failure_count=1, last_error_type="overtime")
