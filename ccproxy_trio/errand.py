@@ -61,6 +61,17 @@ class Ask(Struct, frozen=True, kw_only=True):
         """What is asked. Not to be had any more once content was shown."""
         return self.kept.request
 
+    @property
+    def conversation(self) -> str | None:
+        """What a request and its repetition have in common: the session and where in it they are.
+
+        The estimate of the prompt stands for its text: to digest megabytes of images would cost every request
+        more than the mistake, which is another order of the providers for one.
+        """
+        if not self.session:
+            return None
+        return f"{self.session} {len(self.request.messages)} {self.size.prompt.tokens}"
+
 
 class NothingLeft(Exception):
     """Every candidate has failed and nothing was shown. `told` is what the client gets to read."""

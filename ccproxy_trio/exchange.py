@@ -168,7 +168,7 @@ class Exchange:
         )
         self._empty_answer: Sequence[Part] | None = None
         self._is_answered = False
-        self._conversation = _conversation(ask)
+        self._conversation = ask.conversation
         self.books = Bookkeeper(facts, services.journal)
 
     async def run(self) -> None:
@@ -239,6 +239,8 @@ class Exchange:
     async def _hedge(self, query: Query, first: _Entry, lane: Lane, *, after: float) -> Attempt | None:
         """Ask another provider beside `first`, if one is to be had."""
         services = self._services
+        if services.drain.has_begun:
+            return None
         step = await services.dispatcher.hedge(query, first.candidate, services.routes)
         # Content may have come with the answer to that question. Then the request is not kept any more.
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -387,17 +389,6 @@ def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
         return "The answer broke off: this proxy was stopped, or its machine suspended."
     said = quoted(fault.kind, fault.message, fault.status)
     return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
-
-
-def _conversation(ask: Ask) -> str | None:
-    """What a request and its repetition have in common: the session and where in it they are.
-
-    The estimate of the prompt stands for its text: to digest megabytes of images would cost every request
-    more than the mistake, which is another order of the providers for one.
-    """
-    if not ask.session:
-        return None
-    return f"{ask.session} {len(ask.request.messages)} {ask.size.prompt.tokens}"
 
 
 def _after(query: Query, failed: Sequence[Attempt]) -> Query:

@@ -83,8 +83,8 @@ class Lane:
 
     @property
     def shown(self) -> bool:
-        """Content has been shown, be it another's: there is nothing to mend and nobody to ask again."""
-        return self.is_outrun or self._audience.shown
+        """Content has reached the client, be it another's."""
+        return self._audience.shown
 
     @property
     def is_behind(self) -> bool:

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 import trio
 
+from tests.support.apart import run_apart
 from tests.support.proxy import Form, Proxy, config_of
 from tests.support.scripted import ScriptedProvider
 
@@ -33,6 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "transport(name, *, reason): holds with this transport to the providers only, for this reason",
     )
+    config.addinivalue_line("markers", "network: is run on a network of its own")
+
+
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """What needs a network of its own is run elsewhere."""
+    return run_apart(item)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

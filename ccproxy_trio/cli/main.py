@@ -1,6 +1,8 @@
 """The command `ccproxy-trio`: a group, one module a command."""
 
 import importlib
+import os
+import sys
 from types import MappingProxyType
 
 import click
@@ -57,3 +59,15 @@ def main() -> None:
     The configuration is looked for at --config, then at $CCPROXY_CONFIG, then in your configuration folder
     (ccproxy-trio/providers.json); never in the working directory.
     """
+    _open_standard_streams()
+
+
+def _open_standard_streams() -> None:
+    """Open what whoever started us has closed. Else the first sockets would be taken for these streams."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")

@@ -6,10 +6,12 @@ that opens nine connections a second takes every file descriptor there is.
 """
 
 from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import TrioSingleTask
 
 from ccproxy_trio.edge.stopping import MEETING, Stopping
 
 _read_data = TCPServer._read_data
+_idle_timeout = TCPServer._idle_timeout
 
 
 async def _read_data_and_stop_waiting(self: TCPServer) -> None:
@@ -22,9 +24,21 @@ async def _read_data_and_stop_waiting(self: TCPServer) -> None:
             await _read_data(self)
         finally:
             stopping.leave(self)
-    await self.idle_task.stop()
+    timer, self.idle_task = self.idle_task, _Over()
+    await timer.stop()
+
+
+class _Over(TrioSingleTask):
+    """The idle timer of a connection whose client has gone."""
+
+
+async def _idle_timeout_of_who_is_there(self: TCPServer) -> None:
+    # An answer that ends as its client leaves starts the timer once more, and nobody is left to stop it.
+    if not isinstance(self.idle_task, _Over):
+        await _idle_timeout(self)
 
 
 def mend_connections() -> None:
     """Mend Hypercorn in this process. May be called again."""
     TCPServer._read_data = _read_data_and_stop_waiting  # type: ignore[method-assign]
+    TCPServer._idle_timeout = _idle_timeout_of_who_is_there  # type: ignore[method-assign]

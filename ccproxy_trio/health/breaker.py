@@ -166,8 +166,7 @@ class Breaker:
     """
 
     def __init__(self, settings: BreakerSettings, *, trial_timeout: float, draw: Callable[[], float]) -> None:
-        self._settings = settings
-        self._trial_timeout = trial_timeout if settings.trial_timeout is None else settings.trial_timeout
+        self.reconfigure(settings, trial_timeout=trial_timeout)
         self._draw = draw
         self._state = State.CLOSED
         self._generation = 0

@@ -56,8 +56,13 @@ class Outlet:
         encoding = self._stream.encoding or "utf-8"
         data = line.encode(encoding, "replace")[:LONGEST_LINE]
         try:
-            self._stream.write(data.decode(encoding, "ignore") + "\n")
-            self._stream.flush()
+            if self._fileno is None:
+                self._stream.write(data.decode(encoding, "ignore") + "\n")
+                self._stream.flush()
+            else:
+                # Past the stream's buffer: what cannot be written (the disk is full, the terminal closed)
+                # would stay in it, fail once more at exit and turn exit status 0 into 120.
+                _write(self._fileno, data.decode(encoding, "ignore").encode(encoding) + b"\n")
         except BlockingIOError:
             self._dropped += 1
         except (BrokenPipeError, ValueError):  # the reader left, or the stream was closed
@@ -75,6 +80,11 @@ class Outlet:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._fileno)
             os.close(nowhere)
+
+
+def _write(fileno: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fileno, data) :]
 
 
 def _fileno(stream: TextIO) -> int | None:

@@ -1,6 +1,8 @@
 """Two providers race for one answer: the whole proxy in virtual time, over scripted upstreams."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from ccproxy_trio.health.pace import ENOUGH
 from ccproxy_trio.journal import AttemptEnded, Entry, ExchangeEnded, FellOver, Hedged, Note, RaceDecided
 from ccproxy_trio.settings.model import RetryBudget, Settings
+from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.wire.faults import FaultKind, Refused, UpstreamFault
 from tests.edge.virtual import (
     Client,
@@ -287,14 +290,21 @@ async def test_a_hang_up_closes_both(autojump_clock: Clock) -> None:
 
 
 class Choosy(FakeUpstream):
-    """Refuses `temperature` before it plays its scripts."""
+    """Refuses `temperature`, after a while, before it plays its scripts."""
 
-    def open(self, body: bytes, **how: Any) -> Any:
+    def __init__(self, *scripts: Script, after: float = 0.0) -> None:
+        super().__init__(*scripts)
+        self._after = after
+
+    @asynccontextmanager
+    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         if b'"temperature"' in body:
             self.received.append(body)
+            await trio.sleep(self._after)
             refused = (Refused(parameter="temperature"),)
             raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, status=400, refused=refused)
-        return super().open(body, **how)
+        async with super().open(body, model=model, dialect=dialect) as answer:
+            yield answer
 
 
 async def test_the_head_and_heartbeats_go_on_during_a_race(autojump_clock: Clock) -> None:
@@ -393,6 +403,21 @@ async def test_a_provider_that_is_out_is_no_hedge(autojump_clock: Clock) -> None
         assert b.opened == 1
 
 
+async def test_nobody_is_raced_while_the_proxy_is_being_stopped(autojump_clock: Clock) -> None:
+    a, b = FakeUpstream(says("from a", after=10)), FakeUpstream(says("from b"))
+    async with virtual_house(hedged("a", "b"), a=a, b=b) as house, trio.open_nursery() as nursery:
+        answers: list[tuple[int, str]] = []
+
+        async def ask() -> None:
+            answers.append(await asked(house, stream=True))
+
+        nursery.start_soon(ask)
+        await trio.sleep(1)
+        await house.stop()
+
+    assert (answers, b.opened) == ([(200, "from a")], 0)
+
+
 async def test_a_contender_learns_as_any_attempt_does(autojump_clock: Clock) -> None:
     a, b = FakeUpstream(hang), Choosy(says("from b"))
     async with virtual_house(hedged("a", "b"), a=a, b=b) as house:
@@ -401,6 +426,20 @@ async def test_a_contender_learns_as_any_attempt_does(autojump_clock: Clock) -> 
         assert await client.head() == 200
         assert text_of(await client.body()) == "from b"
         assert len(b.received) == 2
+        await nothing_is_left(house, a, b)
+
+
+@streaming
+async def test_who_was_outrun_does_not_ask_again(autojump_clock: Clock, *, stream: bool) -> None:
+    """Its refusal came at the instant of the other's content: the request may not be kept any more."""
+    a, b = FakeUpstream(says("from a", after=5)), Choosy(says("from b", after=1), after=3)
+    async with virtual_house(hedged("a", "b"), a=a, b=b) as house:
+        for _ in range(10):
+            client = Client(house.connect())
+            await client.post({"stream": stream, "temperature": 0.3})
+            assert await client.head() == 200
+            await client.body()
+        assert of(house.journal, Note) == []
         await nothing_is_left(house, a, b)
 
 
@@ -471,6 +510,7 @@ def _script(name: str, contender: tuple[float, float, str]) -> Script:
 @example(first=(3.0, 0.0, "answers"), second=(1.0, 0.0, "answers"), stream=False)
 @example(first=(2.0, 0.0, "answers"), second=(0.0, 0.0, "answers"), stream=True)
 @example(first=(2.0, 0.0, "dies"), second=(0.0, 0.0, "answers"), stream=True)
+@example(first=(2.5, 0.0, "breaks off"), second=(0.5, 0.0, "answers"), stream=False)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_timing_one_provider_answers_whole_and_nothing_is_left(
     first: tuple[float, float, str], second: tuple[float, float, str], *, stream: bool

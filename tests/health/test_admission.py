@@ -4,6 +4,7 @@ from random import Random
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
+from msgspec.structs import replace
 
 from ccproxy_trio.actors.kit import ReplySlot
 from ccproxy_trio.actors.provider import Acquire, FirstContent, Grant, Incarnation, Settle, Surroundings
@@ -115,3 +116,24 @@ def test_nobody_is_let_in_while_it_rests_nor_two_trials_at_once_nor_two_forced_i
     desk.ask("m", forced=False)
     assert desk.published[-1].in_flight == len(desk.out)
     assert desk.out, "it never admits again"
+
+
+def test_a_late_rejection_condemns_nobody_who_has_answered_since() -> None:
+    """It was let in before the breaker opened and closed again; its key may have been changed meanwhile."""
+    desk = Desk(0)
+    desk.actor = Incarnation(
+        replace(desk.actor._around, breaker=BreakerSettings(failure_threshold=1, recovery_jitter=0.0)),
+        epoch=0,
+    )
+    for _ in range(2):
+        desk.ask("m", forced=False)
+    early, late = desk.out
+    fault = UpstreamFault(K.SERVER_ERROR, status=500)
+    desk.actor.handle(Settle(grant=early, ruling=judge(fault, shown=False), fault=fault))
+    desk.now += 60.0
+    desk.ask("m", forced=False)
+    desk.actor.handle(Settle(grant=desk.out[-1], ruling=Ruling.healthy(), fault=None))
+    for kind in (K.AUTH, K.QUOTA):
+        rejected = UpstreamFault(kind, status=401)
+        desk.actor.handle(Settle(grant=late, ruling=judge(rejected, shown=False), fault=rejected))
+        assert (desk.published[-1].state, desk.published[-1].flag) == (State.CLOSED, None)

@@ -22,7 +22,7 @@ LEGAL = {
     (State.OPEN, State.HALF_OPEN),
     (State.HALF_OPEN, State.OPEN),
     (State.HALF_OPEN, State.CLOSED),
-    (State.OPEN, State.CLOSED),  # by a forced attempt
+    (State.OPEN, State.CLOSED),  # by a forced attempt, or another key
 }
 
 
@@ -30,7 +30,7 @@ class Said(Struct, frozen=True):
     """One line of the log."""
 
     at: float
-    what: str  # ask, force, content, end, probe
+    what: str  # ask, force, content, end, probe, rekey
     who: int = -1  # the how-manieth attempt let in
     verdict: Verdict = Verdict.SILENT
 
@@ -178,6 +178,13 @@ class Reading:
         elif said.verdict is Verdict.FAULTY:
             self.bad(said, "bad")
 
+    def rekey(self, said: Said) -> None:
+        if self.flag is not None:
+            self.flag = None
+            self.openings.clear()
+            self.marks.append(Mark(said.at, "good", -1))
+            self.spells.append((State.CLOSED, said.at))
+
     def good(self, said: Said, attempt: Attempt) -> None:
         if not attempt.trial:
             self.marks.append(Mark(said.at, "good", said.who, rated=True))
@@ -301,6 +308,10 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(verdict=st.sampled_from(Verdict))
     def probe(self, verdict: Verdict) -> None:
         self._did(self.breaker.probe(verdict, self.now), Said(self.now, "probe", verdict=verdict))
+
+    @rule()
+    def another_key(self) -> None:
+        self._did(self.breaker.rekeyed(), Said(self.now, "rekey"))
 
     def _one(self, data: st.DataObject) -> int:
         # The latest permits are the interesting ones, but any may turn up late.

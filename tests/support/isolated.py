@@ -14,9 +14,12 @@ import sys
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1  # linux/sockios.h, linux/if.h
 
 
-def way_in() -> list[str] | None:
-    """The command prefix that runs something without a network here, or None where that is not permitted."""
-    for flags in ("-n", "-rn"):  # root needs no user namespace; others do
+def way_in(namespaces: str = "n") -> list[str] | None:
+    """The command prefix that runs something without a network here, or None where that is not permitted.
+
+    `namespaces` are letters of `unshare`'s: with "nm", files can be put over others too.
+    """
+    for flags in (f"-{namespaces}", f"-r{namespaces}"):  # root needs no user namespace; others do
         prefix = ["unshare", flags, "--"]
         try:
             subprocess.run([*prefix, "true"], check=True, capture_output=True)

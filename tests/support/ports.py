@@ -2,6 +2,42 @@
 
 import socket
 from types import TracebackType
+from typing import Protocol
+
+
+class Port(Protocol):
+    """Somewhere to listen."""
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+
+    def listen(self) -> socket.socket:
+        """A socket that listens there; the caller owns it."""
+
+    def close(self) -> None:
+        """Nobody will listen there any more."""
+
+
+class OpenPort:
+    """A port whose listening socket somebody else has made, in whatever place. It is listened on once."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._number: int = listener.getsockname()[1]
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self._number
+
+    def listen(self) -> socket.socket:
+        """The socket."""
+        return self._listener
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._listener.close()
 
 
 class ReservedPort:
@@ -13,11 +49,16 @@ class ReservedPort:
 
     def __init__(self) -> None:
         self._holder = _bound(0)
-        self.number: int = self._holder.getsockname()[1]
+        self._number: int = self._holder.getsockname()[1]
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self._number
 
     def listen(self) -> socket.socket:
         """A socket that listens on the port; the caller owns it."""
-        listener = _bound(self.number)
+        listener = _bound(self._number)
         listener.listen(512)
         return listener
 

@@ -23,7 +23,7 @@ import trio
 from msgspec import Struct
 
 from tests.support.chunks import DONE, Chunk, Turn, says, sse
-from tests.support.ports import ReservedPort
+from tests.support.ports import Port, ReservedPort
 from tests.support.validation import violations
 
 
@@ -105,7 +105,7 @@ class ScriptedProvider:
     """One provider. It owns its port for good, whether or not it listens there just now.
 
     `also_allowed` names keys of its dialect that OpenAI does not know: of requests, messages and calls.
-    `api_version` makes it speak Azure's paths and header.
+    `api_version` makes it speak Azure's paths and header. `port` is where it listens, else one of its own.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class ScriptedProvider:
         *,
         also_allowed: Iterable[str] = (),
         api_version: str | None = None,
+        port: Port | None = None,
     ) -> None:
         self.name = name
         self.key = f"canary-{name}-0123456789abcdef"
@@ -129,7 +130,7 @@ class ScriptedProvider:
         self._arrived = trio.Condition()
         self._also_allowed = frozenset(also_allowed)
         self._nursery = nursery
-        self._port = ReservedPort()
+        self._port = ReservedPort() if port is None else port
         self._scope: trio.CancelScope | None = None
         self._script: Script = lambda _request: says("ok")
         self._probe_reply: tuple[Step, ...] | None = None  # None: a list of its model

@@ -239,6 +239,23 @@ async def test_a23_a_length_told_in_two_ways_spoils_the_connection(
             assert connections == asked
 
 
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 2\r\n\r\nok", b"transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"]
+)
+async def test_what_came_unasked_behind_an_answer_is_nobodys_answer(
+    transport: TransportName, framing: bytes
+) -> None:
+    async def handler(stream: trio.SocketStream) -> None:
+        with suppress(*LOST):
+            while await read_request(stream):
+                await stream.send_all(OK + framing + OK + b"content-length: 7\r\n\r\nunasked")
+
+    async with serving(handler) as port, upstream(port, transport) as there:
+        for _ in range(4):
+            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+                assert await answer.receive_all() == b"ok"
+
+
 async def test_a23_two_lengths_that_differ_are_no_answer(transport: TransportName) -> None:
     head = OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\nxy"
     assert (await fault_from(replying(head), transport)).kind is FaultKind.PROTOCOL

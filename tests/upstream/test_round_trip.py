@@ -114,8 +114,8 @@ async def test_the_answer_to_head_has_no_body(framing: bytes) -> None:
     [
         (b"", b"", "RemoteProtocolError: Server disconnected"),
         (b"HTTP/1.1 20", b"", "RemoteProtocolError: Server disconnected"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", b"", "RemoteProtocolError: illegal status line"),
-        (b"\x15\x03\x01\x00\x02\x02\x46", b"", "RemoteProtocolError: illegal request line"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", b"", "RemoteProtocolError: what it sends is no response"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", b"", "RemoteProtocolError: what it sends is no response"),
         (b"\r\n\r\n", b"", "RemoteProtocolError"),
         (OK + b"content-length: x\r\n\r\n", b"", "RemoteProtocolError"),
         (OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\n", b"", "RemoteProtocolError"),

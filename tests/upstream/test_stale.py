@@ -34,7 +34,8 @@ async def _asked_twice(*peers: Script) -> httpx.Response:
         return links.pop()
 
     transport = TrioTransport(tls=ssl.create_default_context(), connections=1, connect=connect)
-    async with httpx.AsyncClient(transport=transport) as client:
+    times = httpx.Timeout(None, connect=10)
+    async with httpx.AsyncClient(transport=transport, timeout=times) as client:
         await client.post("http://there/", content=b"{}")
         return await client.post("http://there/", content=b"{}")
 
@@ -42,6 +43,38 @@ async def _asked_twice(*peers: Script) -> httpx.Response:
 async def test_a_link_that_had_been_left_is_replaced(autojump_clock: MockClock) -> None:
     answer = await _asked_twice(Leaving(after=STALE_WITHIN / 2), Script([ANSWER]))
     assert answer.text == "ok"
+
+
+class Silent(Script):
+    """Answers one request, and the next after a minute. `vanished`: not even its system is there."""
+
+    def __init__(self, *, vanished: bool) -> None:
+        super().__init__([ANSWER, ANSWER])
+        self._vanished = vanished
+
+    def link(self) -> Link:
+        return Link(self, self.close, lambda: False, has_vanished=lambda _: self._vanished)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if len(self._pieces) == 1:
+            await trio.sleep_until(60)  # virtual time begins at 0
+        return await super().receive_some(max_bytes)
+
+
+async def test_a_link_at_whose_end_nobody_is_left_is_replaced_after_half_the_time_to_connect(
+    autojump_clock: MockClock,
+) -> None:
+    second = Script([ANSWER])
+    answer = await _asked_twice(Silent(vanished=True), second)
+    assert (answer.text, trio.current_time()) == ("ok", 5.0)
+    assert second.told != b""
+
+
+async def test_a_server_that_acknowledges_and_is_slow_is_waited_for(autojump_clock: MockClock) -> None:
+    second = Script([ANSWER])
+    answer = await _asked_twice(Silent(vanished=False), second)
+    assert (answer.text, trio.current_time()) == ("ok", 60.0)
+    assert second.told == b""
 
 
 async def test_a_request_that_may_be_at_work_is_not_sent_again(autojump_clock: MockClock) -> None:

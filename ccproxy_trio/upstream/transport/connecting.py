@@ -6,8 +6,11 @@ eyeballs, RFC 8305). All of it is bounded by the caller's deadline, the TLS hand
 
 import socket
 import ssl
+import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import httpx
 import trio
@@ -30,6 +33,9 @@ _OPTIONS = (
 )
 
 
+_UNACKNOWLEDGED_AT, _LAST_HEARD_AT = 24, 56  # of the 32-bit numbers in Linux's `struct tcp_info`
+
+
 class Origin(Struct, frozen=True):
     """Who is connected to. `scheme` is http or https, `host` in ASCII, an IPv6 address without brackets."""
 
@@ -38,17 +44,24 @@ class Origin(Struct, frozen=True):
     port: int
 
 
+def _not_known(_: float) -> bool:
+    return False
+
+
 class Link(Struct, frozen=True):
-    """A byte stream to a peer, with two abilities that no abstract stream has.
+    """A byte stream to a peer, with abilities that no abstract stream has.
 
     `close` closes at once, without a farewell. `has_unread`: bytes or an end lie there that nobody has read.
-    `mouth`: through what it speaks, where a stream that is interrupted would not listen any more either.
+    `has_vanished`: something was sent to the peer, and not even its system has said a word for so many
+    seconds. `mouth`: through what it speaks, where a stream that is interrupted would not listen any more
+    either.
     """
 
     stream: trio.abc.Stream
     close: Callable[[], None]
     has_unread: Callable[[], bool]
     mouth: "Mouth | None" = None
+    has_vanished: Callable[[float], bool] = _not_known
 
 
 class Mouth(trio.abc.Stream):
@@ -105,7 +118,12 @@ async def connect(origin: Origin, tls: ssl.SSLContext) -> Link:
         with suppress(OSError):
             stream.setsockopt(level, option, value)
     if origin.scheme == "http":
-        return Link(stream, stream.socket.close, stream.socket.is_readable)
+        return Link(
+            stream,
+            stream.socket.close,
+            stream.socket.is_readable,
+            has_vanished=partial(_has_vanished, stream),
+        )
     return await _secured(stream, origin, tls)
 
 
@@ -135,4 +153,14 @@ async def _secured(stream: trio.SocketStream, origin: Origin, tls: ssl.SSLContex
         # public name reaches; overlooked, they would be taken for the answer to the next request.
         return stream.socket.is_readable() or bool(secured.pending() or secured._incoming.pending)
 
-    return Link(secured, stream.socket.close, has_unread, mouth)
+    return Link(secured, stream.socket.close, has_unread, mouth, partial(_has_vanished, stream))
+
+
+def _has_vanished(stream: trio.SocketStream, seconds: float) -> bool:
+    """As Linux knows it (others do not tell): a slow server acknowledges, one that is gone does not."""
+    if sys.platform != "linux":
+        return False
+    told = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_HEARD_AT + 4)
+    (unacknowledged,) = struct.unpack_from("I", told, _UNACKNOWLEDGED_AT)
+    (silent_for,) = struct.unpack_from("I", told, _LAST_HEARD_AT)  # milliseconds
+    return bool(unacknowledged and silent_for >= seconds * 1000)

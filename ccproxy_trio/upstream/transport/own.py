@@ -11,7 +11,9 @@
    task of its own, so that a refusal is heard while there is still something to say.
 5. A kept link may have died since it was looked at: the server closed it just as the request was under way.
    When that shows at once and no byte of an answer has come, the request is sent once more, on a new link
-   in the same place. It happens once, and never to a new link: there, death is an answer.
+   in the same place. It happens once, and never to a new link: there, death is an answer. A server that
+   vanished without a farewell (its power failed, a router forgot the connection) shows by acknowledging
+   nothing: on Linux the kernel is asked, and the rest is the same.
 6. The caller gets the head, and a *body* that reads on demand: each `receive` is at most one read of the
    socket, and gives all that it brought (`chunks.py` takes chunks apart without a state machine's work for
    each). Nothing is read ahead, so a slow reader slows its server down by TCP's own window.
@@ -36,7 +38,7 @@ from ccproxy_trio.upstream.transport.body import Body
 from ccproxy_trio.upstream.transport.connecting import Link, Origin, connect
 from ccproxy_trio.upstream.transport.limits import KEEP_ALIVE, Limits, limits_of, within
 from ccproxy_trio.upstream.transport.pool import Connection, Pool
-from ccproxy_trio.upstream.transport.round_trip import RoundTrip
+from ccproxy_trio.upstream.transport.round_trip import RoundTrip, Vanished
 
 STALE_WITHIN = 2.0  # seconds after which a death is no farewell that crossed the request: it may be at work
 _PORTS = {"http": 80, "https": 443}
@@ -95,15 +97,20 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self, connection: Connection, question: h11.Request, content: bytes, limits: Limits
     ) -> tuple[RoundTrip, h11.Response]:
         """Ask on the link that lies there; on a new one where there is none, or it turns out to be dead."""
+        connect_within = limits.connect
         if connection.link is not None:
-            trip, began_at = RoundTrip(connection.link, limits), trio.current_time()
+            # Half of the time to connect is for finding out that nobody is there, and half for a new link.
+            half = None if limits.connect is None else limits.connect / 2
+            trip, began_at = RoundTrip(connection.link, limits, doubt_after=half), trio.current_time()
             try:
                 return trip, await trip.ask(question, content)
+            except Vanished:
+                connect_within = half
             except (httpx.ReadError, httpx.RemoteProtocolError):
                 if trip.heard or trio.current_time() - began_at > STALE_WITHIN:
                     raise
             connection.close()
-        with within(limits.connect, httpx.ConnectTimeout):
+        with within(connect_within, httpx.ConnectTimeout):
             connection.link = await self._connect(connection.origin, self._tls)
         trip = RoundTrip(connection.link, limits)
         return trip, await trip.ask(question, content)

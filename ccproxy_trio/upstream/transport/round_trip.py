@@ -25,20 +25,26 @@ CHUNK_LINE_BYTES = 16 * 1024  # a chunk's size with its extensions; all trailers
 SURELY_TAKEN = 96 * 1024
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_FIRST_PRINTABLE = 0x21  # what begins below it is no HTTP (a TLS alert: 0x15), and may have no blank line
+_BEGINNING = b"HTTP/"  # what begins otherwise is no answer, and may never have a blank line
 _LOST = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+class Vanished(httpx.ReadError):
+    """Nobody is there any more at the other end of a kept link, though nobody has closed it."""
 
 
 class RoundTrip:
     """`ask` once, then `read` until it is `over`. Cancelling spoils the link; whoever owns it closes it.
 
+    `doubt_after`: seconds without a word after which the peer must at least have acknowledged the request.
     `heard`: at least one byte of an answer came. `over`: its body came to its end, although some of it may
     still wait to be fetched by `read`.
     """
 
-    def __init__(self, link: Link, limits: Limits) -> None:
+    def __init__(self, link: Link, limits: Limits, *, doubt_after: float | None = None) -> None:
         self._link = link
         self._limits = limits
+        self._doubt_after = doubt_after
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=CHUNK_LINE_BYTES)
         self._plain: PlainChunks | None = None  # as long as h11 need not see the body
         self._ready = b""  # what of the body came with the head
@@ -152,7 +158,9 @@ class RoundTrip:
                 raise httpx.RemoteProtocolError("its response head is larger than any should be")
             if end is not None and came.count(b"\n", 0, size) > HEAD_LINES:
                 raise httpx.RemoteProtocolError("its response head has more lines than any should have")
-            if end is not None or (came and came[0] < _FIRST_PRINTABLE):
+            if came[: len(_BEGINNING)] != _BEGINNING[: len(came)]:
+                raise httpx.RemoteProtocolError("what it sends is no response")
+            if end is not None:
                 return size
             searched = max(0, size - 2)
             data = await self._receive()
@@ -200,12 +208,24 @@ class RoundTrip:
     async def _receive(self) -> bytes:
         try:
             with within(self._limits.read, httpx.ReadTimeout):
-                data = await self._link.stream.receive_some(READ_BYTES)
+                doubt_after, self._doubt_after = self._doubt_after, None
+                if doubt_after is None:
+                    data = await self._link.stream.receive_some(READ_BYTES)
+                else:
+                    data = await self._doubting(doubt_after)
         except _LOST as error:
             raise httpx.ReadError(str(error)) from error
         if data:
             self.heard = True
         return bytes(data)
+
+    async def _doubting(self, after: float) -> bytes | bytearray:
+        """Wait for the first word, but not for ever for somebody who is not there."""
+        with trio.move_on_after(after):
+            return await self._link.stream.receive_some(READ_BYTES)
+        if self._link.has_vanished(after):
+            raise Vanished("what was sent to it is not acknowledged")
+        return await self._link.stream.receive_some(READ_BYTES)
 
     def _digested(self, data: bytes) -> bytes:
         """What of the body is in these bytes."""
