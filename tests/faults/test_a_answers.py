@@ -134,6 +134,7 @@ async def test_a21_what_is_no_http_falls_over(providers: Providers, start_proxy:
         faults.bad_chunk_size(),
         faults.bad_status_line(),
         faults.garbage(),
+        (faults.garbage()[0], faults.Linger()),  # it waits for an answer to its greeting
         faults.http2_preface(),
     )
 

@@ -123,7 +123,7 @@ async def test_a15_whatever_the_line_does_to_a_stream_is_told(
             chaos.downstream.poison(harm)
         assert_breaks_off(answers[0], after="hello", kind=kind)
         proxy.heard.append(Heard("/", 200, []))  # so that the next round waits for its own
-    await tells(proxy, "first", failure_count=4, last_error_type="idle_timeout", opens=0)
+    await tells(proxy, "first", failure_count=3, last_error_type="idle_timeout", opens=0)
     assert second.requests == []
     chaos.downstream.poison(LimitData(sum(len(step.data) for step in steps if isinstance(step, Send))))
     assert_breaks_off(await post(proxy, asks(stream=True)), after="hello")
