@@ -19,11 +19,11 @@ from benchmarks.front import json_option, measured, tell
 from benchmarks.machine import versions
 from benchmarks.report import empty_table, encode
 from benchmarks.timing import AsyncWork, Spread, timed_async
+from ccproxy_trio.actors import admission as providing
 from ccproxy_trio.actors import dispatcher as dispatching
-from ccproxy_trio.actors import provider as providing
 from ccproxy_trio.actors.dispatcher import Dispatcher, Routes
 from ccproxy_trio.actors.kit import Mailbox, Question, ReplySlot
-from ccproxy_trio.actors.provider import Provider, Refusal
+from ccproxy_trio.actors.provider import Provider, Refusal, Surroundings
 from ccproxy_trio.health.lessons import Notebook
 from ccproxy_trio.health.snapshot import Snapshot
 from ccproxy_trio.health.verdict import Ruling
@@ -177,7 +177,7 @@ def _dispatching(dispatcher: Dispatcher) -> dispatching.Incarnation:
 
 
 def _providing(name: str, publish: Callable[[Snapshot], None]) -> providing.Incarnation:
-    around = providing.Surroundings(
+    around = Surroundings(
         name=name,
         breaker=BreakerSettings(),
         trial_timeout=120.0,

@@ -353,7 +353,7 @@ def draw(report: Report) -> Table:
 
 @click.command("soak")
 @click.option("--streams", type=click.IntRange(1, 5000), default=1000, show_default=True, help="At once.")
-@click.option("--waves", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many.")
+@click.option("--waves", type=click.IntRange(1, 1000), default=3, show_default=True, help="How many.")
 @click.option(
     "--cut", type=click.IntRange(1, 5000), default=200, show_default=True, help="Streams that the kill cuts."
 )

@@ -28,12 +28,16 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
             "ccproxy_trio/audience.py",
             "ccproxy_trio/exchange.py",
             "ccproxy_trio/deadline.py",
+            "ccproxy_trio/drain.py",
             "ccproxy_trio/errand.py",
             "ccproxy_trio/race.py",
+            "ccproxy_trio/turns.py",
             "ccproxy_trio/websearch.py",
         ),
         "dispatcher, actors, health": (
             "ccproxy_trio/actors/",
+            "ccproxy_trio/fleet.py",
+            "ccproxy_trio/house.py",
             "ccproxy_trio/health/",
             "ccproxy_trio/routing/",
         ),
@@ -74,7 +78,7 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
             "ccproxy_trio/logs/",
             "structlog/",
         ),
-        "settings": ("ccproxy_trio/settings/",),
+        "settings": ("ccproxy_trio/settings/", "ccproxy_trio/reload.py"),
         "Trio: scheduler, scopes, channels": ("trio/", "outcome/"),
     }
 )

@@ -6,16 +6,14 @@ Requests live inside all of them, in nurseries of their own, so a crashed actor 
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import trio
 
-from ccproxy_trio.attempt import Unit
 from ccproxy_trio.documents.texts import installed_reader
 from ccproxy_trio.edge.application import Application, Tending, build, leave_alone
 from ccproxy_trio.edge.exposure import open_doors
-from ccproxy_trio.errand import Services
 from ccproxy_trio.fleet import World
 from ccproxy_trio.house import Fittings, House
 from ccproxy_trio.journal import Journal, Tally
@@ -28,7 +26,7 @@ from ccproxy_trio.upstream.endpoint import Endpoint
 from ccproxy_trio.upstream.search import SearXng
 from ccproxy_trio.upstream.trust import Trust
 
-__all__ = ["Fittings", "House", "World", "assemble", "create_app", "inhabited", "running", "stock_fittings"]
+__all__ = ["Fittings", "House", "World", "assemble", "create_app", "running", "stock_fittings"]
 
 
 def create_app() -> Application:
@@ -109,20 +107,6 @@ async def running(
             yield house
             inside.cancel_scope.cancel()
         outside.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def inhabited(
-    units: Mapping[str, Unit], settings: Settings, *, journal: Tally, world: World
-) -> AsyncIterator[Services]:
-    """The services over given endpoints: those of `units`, by provider name; nothing else of them is used.
-
-    On its way out: use `running` with `Fittings(open_endpoint=...)`, which gives a `House`. Its `services`
-    are what this gives, its `in_use()` is how exchanges take them, and its `reload` changes them.
-    """
-    fittings = Fittings(open_endpoint=lambda provider, _: nullcontext(units[provider.name].upstream))
-    async with running(settings, journal=journal, world=world, fittings=fittings) as house:
-        yield house.services
 
 
 def stock_fittings(world: World) -> Fittings:

@@ -25,6 +25,7 @@ from ccproxy_trio.translate.parts import Finished, Part, content_bearing
 from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.request import Target, Translated, translate
 from ccproxy_trio.translate.stream import Reader
+from ccproxy_trio.turns import Turns
 from ccproxy_trio.upstream.endpoint import Answered, Endpoint
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Usage
@@ -97,6 +98,7 @@ class Try(Struct, frozen=True, kw_only=True):
     unit: Unit
     candidate: Candidate
     session: str | None
+    turns: Turns
     until_content: Bound
     whole: Bound
     mint: Callable[[], str]
@@ -137,6 +139,7 @@ class AttemptRun:
         """
         while True:
             try:
+                await self._what.turns.take()
                 await self._ask(*self._prepared())
             except UpstreamFault as fault:
                 self._learn(established(self._unproven, fault))

@@ -15,6 +15,7 @@ from ccproxy_trio.drain import Drain
 from ccproxy_trio.journal import Tally
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.turns import Turns
 from ccproxy_trio.upstream.search import Search
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.faults import RequestRefused
@@ -39,6 +40,7 @@ class Services(Struct, frozen=True, kw_only=True):
     documents: Texts
     content_within: float  # seconds until a request's first content must be there
     drain: Drain = field(default_factory=Drain)
+    turns: Turns = field(default_factory=Turns)
     search: Search | None = None  # None: nobody can be asked what the web has to say
 
 

@@ -360,6 +360,7 @@ class Exchange:
             unit=entry.unit,
             candidate=entry.candidate,
             session=self._ask.session,
+            turns=self._services.turns,
             until_content=sooner,
             whole=provider if self._ask.request.stream else sooner,
             mint=self._services.mint,

@@ -17,9 +17,10 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ccproxy_trio.actors.admission import Incarnation
 from ccproxy_trio.actors.kit import Crash, RestartPolicy, supervise
 from ccproxy_trio.actors.probe import ProbeSchedule, keep_probing
-from ccproxy_trio.actors.provider import Incarnation, Provider, Surroundings
+from ccproxy_trio.actors.provider import Provider, Surroundings
 from ccproxy_trio.health.lessons import Notebook
 from ccproxy_trio.health.probing import ProbeResult
 from ccproxy_trio.health.snapshot import Snapshot
@@ -86,12 +87,16 @@ class Line(Shared, Generic[T]):
         self,
         opening: AbstractAsyncContextManager[T],
         *,
+        ended: Callable[[], None],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Keep it open until nobody uses it. What opening it raises comes out of `nursery.start`."""
-        async with opening as self.opened:
-            task_status.started()
-            await self.until_unused()
+        try:
+            async with opening as self.opened:
+                task_status.started()
+                await self.until_unused()
+        finally:
+            ended()
 
 
 class Probing(Struct, frozen=True):
@@ -171,7 +176,12 @@ class Post(Shared):
         """Another provider has taken over the name: what is known of this one would be taken for its."""
         self._forward = _nowhere
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(
+        self,
+        *,
+        ended: Callable[[], None],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         """Run the actor until nobody uses it; started once it has published what it knows.
 
         Raises:
@@ -191,6 +201,7 @@ class Post(Shared):
             task_status.started()
             await self.until_unused()
             nursery.cancel_scope.cancel()
+        ended()
 
     async def _incarnate(self, epoch: int) -> None:
         incarnation = Incarnation(self._around, epoch=epoch)

@@ -32,6 +32,7 @@ from ccproxy_trio.routing.tiers import Candidate, candidates
 from ccproxy_trio.settings.model import TIERS, ProviderSettings, Settings, WebSearch
 from ccproxy_trio.settings.scrub import scrubber, secrets_of_provider
 from ccproxy_trio.translate.dialect import resolve
+from ccproxy_trio.turns import Turns
 from ccproxy_trio.upstream.endpoint import Endpoint
 from ccproxy_trio.upstream.search import Search
 
@@ -123,6 +124,7 @@ class House:
         self._outside = outside
         self._inside = inside
         self.drain = Drain()
+        self._turns = Turns()
         self._dispatcher = Dispatcher()
         self._budget: Budget | None = None
         self._lines: list[Line[Endpoint]] = []
@@ -219,7 +221,8 @@ class House:
         post = next((p for p in self._posts if p.key == identity(provider) and not p.is_over), None)
         if post is None:
             post = Post(provider, plan.settings, world=self._world, journal=self._journal)
-            await self._inside.start(self._run_post, post)
+            self._posts.append(post)
+            await self._inside.start(partial(post.run, ended=partial(self._post_ended, post)))
         plan.hold(post)
         line = await self._line(plan, provider)
         plan.posts[provider.name] = post
@@ -263,31 +266,13 @@ class House:
         line = next((kept for kept in lines if kept.key == key and not kept.is_over), None)
         if line is None:
             line = Line(key)
-            await self._outside.start(self._run_line, lines, line, opening())
+            lines.append(line)
+            await self._outside.start(partial(line.run, opening(), ended=partial(lines.remove, line)))
         plan.hold(line)
         return line
 
-    async def _run_line(
-        self,
-        lines: list[Line[T]],
-        line: Line[T],
-        opening: AbstractAsyncContextManager[T],
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        lines.append(line)
-        try:
-            await line.run(opening, task_status=task_status)
-        finally:
-            lines.remove(line)
-
-    async def _run_post(
-        self, post: Post, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        self._posts.append(post)
-        try:
-            await post.run(task_status=task_status)
-        finally:
-            self._posts.remove(post)
+    def _post_ended(self, post: Post) -> None:
+        self._posts.remove(post)
         if self._spoken_for.get(post.actor.name) is post:
             del self._spoken_for[post.actor.name]
             self._dispatcher.forget(post.actor.name)
@@ -308,6 +293,7 @@ class House:
             documents=self._fittings.documents or NoReader(),
             content_within=content_within(settings),
             drain=self.drain,
+            turns=self._turns,
             search=plan.search,
         )
 

@@ -203,7 +203,6 @@ def _readiness(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.flag,
         snapshot.cooling,
         snapshot.excluded,
-        snapshot.draining,
     )
 
 

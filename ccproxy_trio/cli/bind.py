@@ -64,7 +64,7 @@ def _prepare(listener: socket.socket, stall_limit: float) -> None:
 def _why_not(error: OSError, host: str, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"Port {port} on {host} is in use: another program listens there. Choose one with --port."
+            return f"Port {port} on {host} is taken: another program listens there. Choose one with --port."
         case errno.EACCES | errno.EPERM:
             return f"No permission to listen on port {port}: choose one above 1023 with --port."
         case errno.EADDRNOTAVAIL:

@@ -24,7 +24,7 @@ CRASHED = 1
 @click.command()
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="PATH",
     help="The configuration file. Left out: $CCPROXY_CONFIG, then your configuration folder.",
 )

@@ -61,7 +61,7 @@ def _kinds() -> str:
 @click.command(epilog=f"\b\nKINDS of outage:\n{_kinds()}")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="PATH",
     help="The configuration file. Left out: $CCPROXY_CONFIG, then your configuration folder.",
 )

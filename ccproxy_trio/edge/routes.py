@@ -61,6 +61,7 @@ class Desk:
     async def messages(self) -> Response:
         """`POST /v1/messages`."""
         body = await _json_body()
+        await self._house.services.turns.take()
         asked = decode_request(body)
         if (local := local_answer(asked)) is not None:
             return _local(asked, local, self._house.services)
@@ -92,6 +93,7 @@ class Desk:
     async def count_tokens(self) -> Response:
         """`POST /v1/messages/count_tokens`: answered here, whatever the providers do."""
         body = await _json_body()
+        await self._house.services.turns.take()
         asked = decode_count(body)
         with self._admitted() as services:
             counting, tier = services.counting, _tier(asked, services)
@@ -182,6 +184,7 @@ async def _play(
 
 async def _ask(kept: Kept, body_bytes: int, services: Services) -> Ask:
     headers, asked = g.caller.headers, kept.request
+    await services.turns.take()
     size = await services.counting.size(asked, _tier(asked, services), body_bytes=body_bytes, betas=_betas())
     return Ask(
         kept=kept,

@@ -40,5 +40,4 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     last_failure: float | None
     last_error: FaultKind | None
     panic_at: float  # no forced attempt before this
-    draining: bool
     learned: Mapping[str, tuple[Lesson, ...]]  # model -> what its refusals taught

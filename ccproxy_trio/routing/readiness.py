@@ -16,7 +16,7 @@ def rests_until(snapshot: Snapshot, model: str) -> float:
 
 def ready_at(snapshot: Snapshot | None, model: str, now: float) -> float:
     """From when the provider itself would admit an attempt: `now`, or later. None: it never reported."""
-    if snapshot is None or snapshot.draining:
+    if snapshot is None:
         return math.inf
     breaker = (
         -math.inf if snapshot.state is State.CLOSED or snapshot.reopens_at is None else snapshot.reopens_at
@@ -26,7 +26,7 @@ def ready_at(snapshot: Snapshot | None, model: str, now: float) -> float:
 
 def forcible_at(snapshot: Snapshot | None, model: str, now: float) -> float:
     """From when an attempt could be forced past an open breaker: never past a rejected key or a rest."""
-    if snapshot is None or snapshot.draining or snapshot.state is not State.OPEN:
+    if snapshot is None or snapshot.state is not State.OPEN:
         return math.inf
     if snapshot.flag in (Flag.AUTH, Flag.QUOTA):
         return math.inf

@@ -256,7 +256,7 @@ def _finding(
     met = [a for a in query.attempts if a.kind is not None and a.candidate.provider == provider]
     if met:
         return _met(met[-1], snapshot, now)
-    if snapshot is None or snapshot.draining:
+    if snapshot is None:
         return _Finding(provider, Trouble.SHUT, "not available")
     if snapshot.flag is not None:
         phrase = _FLAGGED[snapshot.flag]

@@ -1,6 +1,5 @@
 """A configuration for who sends nothing: variables that are not set have something stand in for them."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from ccproxy_trio.settings.load import Loaded, find_config, load, resolve
 _MISSING = re.compile(r"The variable (\w+) is (?:not set|set but empty)\b")
 
 
-def resolve_unsent(explicit: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
+def resolve_unsent(explicit: Path | None, environ: Mapping[str, str]) -> Loaded:
     """Find and load the configuration as `load.resolve` does, but for lack of a variable nobody is refused.
 
     In place of a key, an address or a name there is then one made of the variable's. The notes name them.
@@ -22,17 +21,16 @@ def resolve_unsent(explicit: Path | None, environ: Mapping[str, str] | None = No
     Raises:
         ConfigError: there is none, or it has faults other than that.
     """
-    variables = os.environ if environ is None else environ
-    path = find_config(explicit, variables)
+    path = find_config(explicit, environ)
     if path is None:
-        return resolve(None, variables)
+        return resolve(None, environ)
     try:
-        return load(path, variables)
+        return load(path, environ)
     except ConfigError as error:
         missing = _missing(error)
         if not missing:
             raise
-        return _with_stand_ins(path, variables, missing, error)
+        return _with_stand_ins(path, environ, missing, error)
 
 
 def _missing(error: ConfigError) -> list[str]:
@@ -46,13 +44,13 @@ def _with_stand_ins(
     """Try for each variable what fits where it is used; nothing says whether that is a key or an address."""
     chosen: dict[str, str] = {name: next(_forms(name)) for name in missing}
     loaded, faults = _tried(path, {**variables, **chosen})
-    for name in missing:
-        for form in _forms(name):
-            if loaded is not None:
-                break
+    # Twice: whether the files that a configuration names can be read is looked at once all else is right.
+    for name in missing * 2:
+        for form in () if loaded is not None else _forms(name):
             attempt, left = _tried(path, {**variables, **chosen, name: form})
-            if left < faults:
+            if faults - left:
                 loaded, faults, chosen[name] = attempt, left, form
+                break
     if loaded is None:
         others = [fault for fault in first.faults if not _MISSING.match(fault.message)]
         raise ConfigError(others or first.faults) from None
@@ -61,11 +59,11 @@ def _with_stand_ins(
     return structs.replace(loaded, notes=(note,))
 
 
-def _tried(path: Path, variables: Mapping[str, str]) -> tuple[Loaded | None, int]:
+def _tried(path: Path, variables: Mapping[str, str]) -> tuple[Loaded | None, frozenset[str]]:
     try:
-        return load(path, variables), 0
+        return load(path, variables), frozenset()
     except ConfigError as error:
-        return None, len(error.faults)
+        return None, frozenset(map(str, error.faults))
 
 
 def _forms(name: str) -> Iterator[str]:

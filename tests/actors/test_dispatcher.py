@@ -38,7 +38,6 @@ def snapshot(name: str, state: State = State.CLOSED, reopens_at: float | None = 
         last_failure=None,
         last_error=None,
         panic_at=0.0,
-        draining=False,
         learned={},
     )
 

@@ -7,9 +7,9 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
+from ccproxy_trio.actors.admission import Incarnation
 from ccproxy_trio.actors.kit import Mailbox, RestartPolicy, supervise
 from ccproxy_trio.actors.provider import (
-    Incarnation,
     Lease,
     Message,
     Provider,

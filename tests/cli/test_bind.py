@@ -43,7 +43,7 @@ def test_a_stalled_reader_is_dropped_by_the_kernel_after_the_stall_limit():
 def test_a_taken_port_is_told_as_such():
     with open_listener("127.0.0.1", 0, stall_limit=60) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(Refused, match=f"Port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(Refused, match=f"Port {port} on 127.0.0.1 is taken"):
             open_listener("127.0.0.1", port, stall_limit=60)
 
 

@@ -19,15 +19,20 @@ from tests.support.scripted import Send
 pytestmark = pytest.mark.process
 
 BEGINNING = sse([role_chunk(), *text_chunks("hel", "lo")])
-DEATHS: dict[str, tuple[Steps, str]] = {
-    "a15-reset": (faults.dies_after_text("hel", "lo", how="rst"), "reset"),
-    "a16-fin-between-chunks": (faults.dies_after_text("hel", "lo", how="fin"), "reset"),
-    "a16-fin-inside-a-chunk": (faults.dies_inside_chunk("hel", "lo"), "reset"),
-    "a16-reset-inside-a-chunk": (faults.dies_inside_chunk("hel", "lo", how="rst"), "reset"),
-    "a17-fin-without-framing": (faults.unframed([role_chunk(), *text_chunks("hel", "lo")]), "truncated"),
-    "a19-end-without-finish-or-done": (faults.without_done("hel", "lo", finish=None), "truncated"),
-    "a20-short-of-its-length": (faults.falls_short(BEGINNING, "text/event-stream"), "reset"),
-    "a21-bad-chunk-size": (faults.bad_chunk_size("hel", "lo"), "protocol"),
+DEATHS: dict[str, tuple[str, tuple[Steps, ...]]] = {
+    "a15-reset": ("reset", (faults.dies_after_text("hel", "lo", how="rst"),)),
+    "a16-between-and-inside-chunks": (
+        "reset",
+        (
+            faults.dies_after_text("hel", "lo", how="fin"),
+            faults.dies_inside_chunk("hel", "lo"),
+            faults.dies_inside_chunk("hel", "lo", how="rst"),
+        ),
+    ),
+    "a17-without-framing": ("truncated", (faults.unframed([role_chunk(), *text_chunks("hel", "lo")]),)),
+    "a19-without-finish-or-done": ("truncated", (faults.without_done("hel", "lo", finish=None),)),
+    "a20-short-of-its-length": ("reset", (faults.falls_short(BEGINNING, "text/event-stream"),)),
+    "a21-bad-chunk-size": ("protocol", (faults.bad_chunk_size("hel", "lo"),)),
 }
 
 
@@ -36,15 +41,17 @@ async def test_a15_to_a21_a_death_after_content_is_an_error_event(
     death: str, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """Who reads along is told; who waits for the whole is given another's answer."""
-    reply, error = DEATHS[death]
+    error, replies = DEATHS[death]
     pair = await pair_of(providers, start_proxy)
-    pair.first.plays(reply)
-    answer = await post(pair.proxy, asks(stream=True))
-    assert "first" in assert_breaks_off(answer, after="hello")
-    assert pair.second.requests == []
-    await tells(pair.proxy, "first", status="healthy", failure_count=1, last_error_type=error, opens=0)
-    assert await hear(pair.proxy) == "from second"
-    await tells(pair.proxy, "first", failure_count=2, last_error_type=error, opens=0)
+    for number, reply in enumerate(replies):
+        pair.first.plays(reply)
+        answer = await post(pair.proxy, asks(stream=True))
+        assert "first" in assert_breaks_off(answer, after="hello")
+        assert len(pair.second.requests) == number
+        held = {"status": "healthy", "last_error_type": error, "opens": 0}
+        await tells(pair.proxy, "first", failure_count=2 * number + 1, **held)
+        assert await hear(pair.proxy) == "from second"
+        await tells(pair.proxy, "first", failure_count=2 * number + 2, **held)
 
 
 async def test_a14_a_stream_that_stalls_is_ended_at_idle_timeout(

@@ -6,8 +6,9 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from msgspec.structs import replace
 
+from ccproxy_trio.actors.admission import Incarnation
 from ccproxy_trio.actors.kit import ReplySlot
-from ccproxy_trio.actors.provider import Acquire, FirstContent, Grant, Incarnation, Settle, Surroundings
+from ccproxy_trio.actors.provider import Acquire, FirstContent, Grant, Settle, Surroundings
 from ccproxy_trio.health.lessons import Notebook
 from ccproxy_trio.health.snapshot import Flag, Snapshot, State
 from ccproxy_trio.health.verdict import Ruling, judge

@@ -35,7 +35,6 @@ def health(provider: str, state: State = State.CLOSED, **fields: Any) -> Snapsho
         "last_failure": None,
         "last_error": None,
         "panic_at": 0.0,
-        "draining": False,
         "learned": {},
     }
     return Snapshot(**(known | fields))

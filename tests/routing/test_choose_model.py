@@ -59,14 +59,13 @@ class World:
             cooling={chance.choice(["m", "n", "*"]): soon} if chance.random() < 0.3 else {},
             excluded={chance.choice("mn"): soon} if chance.random() < 0.1 else {},
             panic_at=self.now + chance.choice([-1.0, 0.0, 0.7]),
-            draining=chance.random() < 0.05,
             failure_count=chance.choice([0, 5]),
         )
 
 
 def rests_or_is_out(snapshot: Snapshot, model: str, now: float) -> bool:
     ends = [*(snapshot.cooling.get(key, 0.0) for key in (model, "*")), snapshot.excluded.get(model, 0.0)]
-    return snapshot.draining or any(end > now for end in ends)
+    return any(end > now for end in ends)
 
 
 def is_admitted(snapshot: Snapshot | None, model: str, now: float) -> bool:

@@ -1,5 +1,6 @@
 """Whom a request asks beside the attempt that keeps it waiting. The clock stands at 100."""
 
+import math
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_without_a_token_nobody_is_asked() -> None:
         health("b", cooling={"m": 101.0}),
         health("b", cooling={"*": 101.0}),
         health("b", excluded={"m": 101.0}),
-        health("b", draining=True),
+        health("b", cooling={"*": math.inf}),
     ],
 )
 def test_who_is_not_ready_at_once_or_only_for_a_trial_is_passed_over(unfit: Snapshot) -> None:

@@ -17,7 +17,6 @@ NEVER = math.inf
     [
         (health("a"), 5.0),
         (None, NEVER),
-        (health("a", draining=True), NEVER),
         (shut("a", 9.0), 9.0),
         (shut("a", 2.0), 5.0),
         (health("a", State.HALF_OPEN), 5.0),
@@ -46,7 +45,6 @@ def test_a_candidate_is_ready_when_breaker_rest_and_exclusion_are_over(
         (shut("a", 99.0, flag=Flag.TLS), 5.0),
         (shut("a", 99.0, flag=Flag.AUTH), NEVER),
         (shut("a", 99.0, flag=Flag.QUOTA), NEVER),
-        (shut("a", 99.0, draining=True), NEVER),
         (health("a"), NEVER),
         (health("a", State.HALF_OPEN), NEVER),
         (None, NEVER),

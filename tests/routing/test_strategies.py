@@ -1,5 +1,6 @@
 """Each strategy over whole requests: whom a request asks, one after the other, if everybody fails."""
 
+import math
 from collections import Counter
 from itertools import permutations
 
@@ -46,7 +47,7 @@ def test_round_robin(turn: int, order: str) -> None:
 
 @pytest.mark.parametrize(("turn", "order"), [(0, "ac"), (1, "ca"), (2, "ca"), (3, "ac")])
 def test_round_robin_skips_a_member_that_is_out(turn: int, order: str) -> None:
-    assert asked(turn, health("b", draining=True), known=rules(strategy="round_robin")) == order
+    assert asked(turn, health("b", cooling={"*": math.inf}), known=rules(strategy="round_robin")) == order
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_random_asks_everybody_once_in_an_order_that_its_seed_alone_decides() ->
 
 def test_random_shares_those_of_a_member_that_is_out_among_all_others() -> None:
     known = rules(strategy="random")
-    drawn = Counter(asked(seed, health("b", draining=True), known=known) for seed in range(3000))
+    drawn = Counter(asked(seed, health("b", cooling={"*": math.inf}), known=known) for seed in range(3000))
     assert set(drawn) == {"ac", "ca"}
     assert abs(drawn["ac"] - 1500) < 3.3 * 750**0.5  # standard deviations
 

@@ -54,7 +54,7 @@ def test_a_turn_that_was_not_drawn_counts_as_the_first() -> None:
         health("a", cooling={"m": 101.0}),
         health("a", cooling={"*": 101.0}),
         health("a", excluded={"m": 101.0}),
-        health("a", draining=True),
+        health("a", cooling={"*": math.inf}),
     ],
 )
 def test_a_candidate_that_is_not_ready_is_passed_over(unfit: Snapshot) -> None:
@@ -78,14 +78,14 @@ def test_a_resting_model_leaves_the_providers_other_models_in_play() -> None:
 
 @pytest.mark.parametrize(("turn", "candidate"), [(0, A), (1, C), (2, C), (3, A)])
 def test_skipping_a_refused_member_does_not_move_the_ring_twice(turn: int, candidate: Candidate) -> None:
-    seen, ring = view_of(health("b", draining=True)), rules(strategy="round_robin")
+    seen, ring = view_of(health("b", cooling={"*": math.inf})), rules(strategy="round_robin")
     assert used(ask(query(turn=turn), view=seen, rules_=ring)) == candidate
 
 
 def test_a_request_with_images_prefers_those_that_see() -> None:
     blind = rules(blind=frozenset({A}))
     assert used(ask(query(needs=frozenset({VISION})), rules_=blind)) == B
-    seen = view_of(health("b", draining=True), health("c", draining=True))
+    seen = view_of(health("b", cooling={"*": math.inf}), health("c", cooling={"*": math.inf}))
     assert used(ask(query(needs=frozenset({VISION})), rules_=blind, view=seen)) == A
 
 
@@ -403,7 +403,7 @@ def test_a_hopeless_provider_is_hopeless_with_all_its_models_and_a_missing_model
         shut("a", 103.0, flag=Flag.AUTH),
         shut("a", 103.0, flag=Flag.QUOTA),
         health("a", excluded={"m": 103.0}),
-        health("a", draining=True),
+        health("a", cooling={"*": math.inf}),
     ],
 )
 def test_a_state_that_no_waiting_mends_is_not_waited_for(snapshot: Snapshot) -> None:

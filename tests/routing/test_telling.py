@@ -56,7 +56,6 @@ def test_every_provider_is_named_with_its_state_in_the_order_of_priority() -> No
     ("snapshot", "text"),
     [
         (health("a"), "a not asked"),
-        (health("a", draining=True), "a not available"),
         (health("a", flag=Flag.AUTH), "a rejected its key"),
         (shut("a", 900.0, flag=Flag.QUOTA), "a quota exhausted"),
         (health("a", flag=Flag.MISCONFIGURED), "a misconfigured"),
@@ -311,8 +310,7 @@ def test_retry_after_is_the_earliest_readiness_in_whole_seconds_from_1_to_60(
 
 
 def test_retry_after_is_a_minute_where_nobody_says_when() -> None:
-    draining = [health(name, draining=True) for name in "abc"]
-    assert told(query(), *draining, rules_=rules(tells=False)).retry_after == 60
+    assert told(query(), view={}, rules_=rules(tells=False)).retry_after == 60
 
 
 def test_only_a_limit_or_an_overload_names_a_time() -> None:

@@ -125,14 +125,16 @@ def test_a_proxy_of_a_disabled_provider_needs_no_variable() -> None:
 
 
 def test_a_proxys_password_is_shown_nowhere() -> None:
-    loaded = check(settings(provider(), proxy="http://me:p%40ss-canary-1@proxy.example:3128")).settings
+    loaded = check(settings(provider(), proxy="http://them:p%40ss-canary-1@proxy.example:3128")).settings
     scrub = scrubber(secrets_of(loaded), ["one"])
     of_one = scrubber(secrets_of_provider(loaded.providers[0]), ["one"])
-    for form in ("p%40ss-canary-1", "p@ss-canary-1", "bWU6cEBzcy1jYW5hcnktMQ=="):
+    for form in ("p%40ss-canary-1", "p@ss-canary-1", "dGhlbTpwQHNzLWNhbmFyeS0x"):
         assert "***" in scrub(f"x {form} y")
         assert form not in scrub(f"x {form} y")
         assert form not in of_one(f"x {form} y")
     assert "canary" not in f"{loaded!r} {loaded}"
+    unused = check(settings(provider(base_url=LOCAL), proxy=PROXY)).settings  # but it is in the file
+    assert PASSWORD not in scrubber(secrets_of(unused), ["one"])(f"x {PASSWORD} y")
     assert secrets_of_proxy(Secret("http://proxy.example")) == ()
     assert secrets_of_proxy(Secret("http://token-alone@proxy.example")) == ("token-alone",)
 

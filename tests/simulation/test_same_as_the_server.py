@@ -84,9 +84,9 @@ def _story_of(entries: Iterable[Entry]) -> list[str]:
 
 
 def _story_in(log: str) -> list[str]:
-    """The same lines of a process's log: each after its time of day and its mark."""
-    lines = (re.sub(r"^\d\d:\d\d:\d\d \S+ +", "", line) for line in log.splitlines())
-    return [_plain(line) for line in lines if line.startswith(STARTS) and "Status" not in line]
+    """The same lines of a process's log: each behind its time of day and its mark."""
+    lines = re.findall(r"^\d\d:\d\d:\d\d \S+ +(.*)$", log, re.MULTILINE)
+    return [_plain(line) for line in lines if line.startswith(STARTS)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -81,9 +81,10 @@ def _run_all(session: pytest.Session) -> _Told:
         lines = reports.read_text().splitlines()
     told: _Told = {}
     for line in lines:
-        report = session.config.hook.pytest_report_from_serializable(
-            config=session.config, data=json.loads(line)
-        )
+        data = json.loads(line)
+        if isinstance(data["longrepr"], list):  # where and why it was skipped; JSON has no tuples
+            data["longrepr"] = tuple(data["longrepr"])
+        report = session.config.hook.pytest_report_from_serializable(config=session.config, data=data)
         told.setdefault(report.nodeid, []).append(report)
     session.config.stash[_OUTPUT] = ended.stdout.decode(errors="replace")
     return told

@@ -4,16 +4,21 @@ A page in `docs/` holds marks, `<!-- generated: NAME -->` and `<!-- end -->`; wh
 table made from the data that the code itself runs on, so it cannot say anything else.
 """
 
+import contextlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from click.testing import CliRunner
 
+from ccproxy_trio.cli.main import main as ccproxy_trio
 from ccproxy_trio.health.lessons import chosen
 from ccproxy_trio.health.verdict import TABLE, Next, Rest
 from ccproxy_trio.settings.model import DialectOptions
+from ccproxy_trio.simulation.outage import KINDS
 from ccproxy_trio.translate.adjust import PARTS
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
@@ -162,7 +167,25 @@ def _faults() -> str:
     return table(("failure", "next", "the provider's health"), rows)
 
 
+# What docs/simulate.md shows; from the root of the repository.
+REHEARSAL = ("simulate", "--config", "config/high-availability.json", "--outage", "openai-primary=30s@10s")
+
+
+def _rehearsal() -> str:
+    """The command and what it prints where no key is set."""
+    unset = {name: None for name in os.environ if name.endswith(("_KEY", "_URL")) or name == "FORCE_COLOR"}
+    with contextlib.chdir(FOLDER.parent):
+        ended = CliRunner().invoke(ccproxy_trio, REHEARSAL, env=unset)
+    return f"```console\n$ ccproxy-trio {' '.join(REHEARSAL)}\n{ended.stdout}```\n"
+
+
+def _outages() -> str:
+    return table(("KIND", "what happens"), ((code(kind), words) for kind, words in KINDS.items()))
+
+
 GENERATORS: Mapping[str, Callable[[], str]] = {
+    "rehearsal": _rehearsal,
+    "outages": _outages,
     "profiles": _profiles,
     "choosing": _choosing,
     "models": _models,

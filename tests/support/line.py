@@ -22,6 +22,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
+
 import trio
 
 from tests.support.ports import OpenPort

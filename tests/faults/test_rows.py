@@ -1,0 +1,64 @@
+"""Every row of the matrix is a test with its id in its name, and the tests that show more of a row exist.
+
+Rows that a live process can only show scaled down have a second test in virtual time, here or elsewhere.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+ROWS = {
+    "A": "01-07 09-21 23 25-27 29 30",
+    "B": "01 02 04-09 11-13 15-17 19-21 23",
+    "C": "01-04 06-10 12-15 18-24",
+    "F": "01 03 05-09 11-14 16 17",
+    "K": "01-12",
+}
+# id -> tests elsewhere that show more of it
+BESIDES = {
+    "C01": "test_one_failure_less_than_the_threshold_a_success_and_as_many_again_leave_it_closed",
+    "C03": "test_of_a_hundred_that_come_at_once_exactly_one_gets_the_trial",
+    "C04": "test_a_trial_whose_client_left_is_free_at_once_for_the_next_request",
+    "C06": "test_every_failed_trial_doubles_the_wait_up_to_the_limit",
+    "C07": "test_a_trial_that_is_rate_limited_closes_it_because_the_provider_answered",
+    "C08": "test_fifty_in_flight_that_all_fail_open_it_once",
+    "C09": "test_a_success_from_before_it_opened_changes_nothing",
+    "C10": "test_a_provider_that_fails_every_other_request_is_opened_by_the_rate_rule_only",
+    "C12": "test_an_attempt_can_be_forced_once_a_second_and_only_while_open",
+    "C18": "test_all_orders_are_alike_likely_over_the_seeds test_a_shuffle_loses_nothing_and_repeats_itself",
+    "C20": "test_a_good_probe_ends_the_wait_but_closes_nothing",
+    "C21": "test_a_probe_that_hangs_fails_after_ten_seconds_and_the_next_one_comes",
+    "C24": "test_attempts_stay_within_the_share_of_traffic_plus_the_floor",
+    "F11": "test_a_crashed_provider_actor_touches_no_stream",
+}
+
+
+def wanted() -> set[str]:
+    """All ids of the matrix."""
+    ids = set()
+    for family, spans in ROWS.items():
+        for span in spans.split():
+            first, _, last = span.partition("-")
+            ids |= {f"{family}{number:02}" for number in range(int(first), int(last or first) + 1)}
+    return ids
+
+
+def names_of_tests() -> Iterator[str]:
+    """The name of every test."""
+    for path in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                yield node.name
+
+
+def test_every_row_is_a_test_named_by_its_id() -> None:
+    found = (re.match(r"test_([abcfk]\d\d)_", name) for name in names_of_tests())
+    assert wanted() - {match[1].upper() for match in found if match} == set()
+
+
+def test_what_is_said_to_show_more_of_a_row_exists() -> None:
+    there = set(names_of_tests())
+    assert {name for names in BESIDES.values() for name in names.split()} - there == set()
+    assert set(BESIDES) <= wanted()
