@@ -50,7 +50,9 @@ async def running_proxy(
     with tempfile.TemporaryDirectory() as folder, bound_socket() as listener:
         port: int = listener.getsockname()[1]
         home = Path(folder)
-        (home / "providers.json").write_bytes(msgspec.json.encode(config))
+        configuration = _configuration(home)
+        configuration.parent.mkdir()
+        configuration.write_bytes(msgspec.json.encode(config))
         with (home / "proxy.log").open("wb") as log:
             async with trio.open_nursery() as nursery:
                 start = partial(
@@ -99,7 +101,12 @@ def _command(descriptor: int, workers: int, app: str) -> list[str]:
 def _environment(home: Path) -> dict[str, str]:
     """Nothing of whoever measures: no keys, no HTTP proxy."""
     paths = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
-    return paths | {"HOME": str(home), "CCPROXY_CONFIG": str(home / "providers.json")}
+    return paths | {"HOME": str(home), "CCPROXY_CONFIG": str(_configuration(home))}
+
+
+def _configuration(home: Path) -> Path:
+    """Where the configuration is: not beside the log, since the proxy looks up when its folder changes."""
+    return home / "config" / "providers.json"
 
 
 async def _wait_until_alive(port: int, process: trio.Process, log: Path, *, within: float) -> None:

@@ -34,7 +34,7 @@ from ccproxy_trio.wire.openai import ChatRequest, encode
 from ccproxy_trio.wire.sse import Decoder, SseEvent
 
 USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
-DRAIN_WITHIN = 0.1  # seconds for the rest of a finished body, so that its connection can be used again
+REST_WITHIN = 0.1  # seconds for the rest of a finished body, so that its connection can be used again
 EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
 MOST_REPAIRS = 4
 
@@ -234,8 +234,8 @@ class AttemptRun:
         await self._hear(self._end(reader), watch)
         self.is_complete = True
         if not answer.is_over:
-            watch.suspend()
-            await _drain(answer)
+            watch.pause()
+            await _read_the_rest(answer)
 
     def _end(self, reader: Reader) -> Sequence[Part]:
         try:
@@ -301,7 +301,7 @@ class AttemptRun:
             self._what.kept.let_go()
             self._question = None
         if self._audience.is_behind:
-            watch.suspend()
+            watch.pause()
             await self._audience.catch_up()
             self._expect_more(watch)
 
@@ -356,11 +356,11 @@ def _read(reader: Reader, event: SseEvent) -> Sequence[Part]:
         return ()
 
 
-async def _drain(answer: Answered) -> None:
+async def _read_the_rest(answer: Answered) -> None:
     """Read what is left of a body that has ended for us, so that its connection can be used again.
 
     The client has everything by now and its request may be torn down; hence the shield, and its deadline.
     """
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_WITHIN), suppress(UpstreamFault):
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + REST_WITHIN), suppress(UpstreamFault):
         while await answer.receive_some():
             pass

@@ -29,7 +29,7 @@ class Bound(Struct, frozen=True):
 class Deadline:
     """One cancel scope whose deadline moves along with what is waited for.
 
-    `expect` sets what is waited for next and how long it may take; `suspend` stops the clock while the client
+    `expect` sets what is waited for next and how long it may take; `pause` stops the clock while the client
     is the one who is slow. A `Bound` limits the attempt as a whole.
 
     A deadline that fires much too late has not been missed by the provider: we did not run. That is seen by
@@ -54,7 +54,7 @@ class Deadline:
         """The same instant, but missing it means something else now."""
         self._kind = kind
 
-    def suspend(self) -> None:
+    def pause(self) -> None:
         """No deadline until the next `expect`."""
         self._move(math.inf, trio.current_time())
 

@@ -188,10 +188,10 @@ class Exchange:
                     if step.after:
                         await trio.sleep(step.after)
                     query = msgspec.structs.replace(query, turn=step.turn)
-                    failed = await self._try(query, step)
-                    if failed is None:
+                    tried = await self._try(query, step)
+                    if tried is None:
                         break
-                    query = _after(query, failed)
+                    query = tried
                 case Wait():
                     await dispatcher.wait_for_change(step)
                     query = step.resumed(query)
@@ -212,19 +212,19 @@ class Exchange:
     def _dialect(self, candidate: Candidate) -> Dialect:
         return self._services.units[candidate.provider].dialects[candidate.model]
 
-    async def _try(self, query: Query, step: Use) -> Sequence[Attempt] | None:
-        """Make one attempt, or two that race; None when an answer reached its end."""
+    async def _try(self, query: Query, step: Use) -> Query | None:
+        """Make one attempt, or two that race: what to ask then. None when an answer reached its end."""
         entry = await self._enter(step)
         if isinstance(entry, Attempt):
-            return (entry,)
+            return _after(query, (entry,))
         after = self._hedge_after(entry)
         if after is None:
             failed = await self._attempt(entry)
-            return None if failed is None else (failed,)
+            return None if failed is None else _after(query, (failed,))
         race = Race(self._audience, decided=self.books.race_decided)
-        return await race.run(
-            partial(self._attempt, entry), partial(self._hedge, query, entry, after=after), after=after
-        )
+        hedge = partial(self._hedge, query, entry, after=after)
+        failures = await race.run(partial(self._attempt, entry), hedge, after=after)
+        return None if failures is None else _after(query, failures, outrun=race.outrun)
 
     def _hedge_after(self, entry: _Entry) -> float | None:
         """Seconds of silence after which another provider is asked too; None: never."""
@@ -392,6 +392,7 @@ def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
     return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 
 
-def _after(query: Query, failed: Sequence[Attempt]) -> Query:
+def _after(query: Query, failed: Sequence[Attempt], *, outrun: int = 0) -> Query:
     made = (msgspec.structs.replace(attempt, round=query.round) for attempt in failed)
-    return msgspec.structs.replace(query, attempts=(*query.attempts, *made))
+    attempts, outrun = (*query.attempts, *made), query.outrun + outrun
+    return msgspec.structs.replace(query, attempts=attempts, outrun=outrun)

@@ -75,6 +75,11 @@ class Lane:
         return Runner(self._candidate, trio.current_time() - self._began_at)
 
     @property
+    def has_begun(self) -> bool:
+        """Its contender has asked somebody."""
+        return self._candidate is not None
+
+    @property
     def is_outrun(self) -> bool:
         """Another has won."""
         return self._race.winner is not None and self._race.winner is not self
@@ -140,6 +145,11 @@ class Race:
             nursery.start_soon(ahead.run, first)
             nursery.start_soon(behind.run, joining)
         return self._result()
+
+    @property
+    def outrun(self) -> int:
+        """How many attempts neither failed nor were heard out, since another was quicker."""
+        return sum(lane.is_outrun and lane.has_begun and lane.failure is None for lane in self._lanes)
 
     def award(self, winner: Lane) -> None:
         """The first content has come: end the other attempt."""

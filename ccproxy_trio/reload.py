@@ -20,16 +20,17 @@ from ccproxy_trio.edge.exposure import open_doors
 from ccproxy_trio.house import House
 from ccproxy_trio.journal import Journal, Note
 from ccproxy_trio.settings.changes import changes, fixed_until_restart
-from ccproxy_trio.settings.load import ConfigError, Loaded, load
+from ccproxy_trio.settings.load import ConfigError, Loaded, Stamp, load, stamp_of
 from ccproxy_trio.settings.model import Settings
 
 Trigger = Literal["signal", "file"]
 EVERY_TRIGGER: frozenset[Trigger] = frozenset({"signal", "file"})
 SETTLE = 0.5  # seconds after which a file that was faulty is looked at again: it may have been half written
 # How the folder is watched, in milliseconds: looked at this often, and told when nothing more has come for
-# that long, or this much after the first change.
+# that long, or this much after the first change. Without any change, a look is due so often.
 STEP_MS = 200
 DEBOUNCE_MS = 1000
+LOOK_EVERY_MS = 5000
 MOST_LINKS = 20  # followed from the file's name to the file
 
 
@@ -66,6 +67,7 @@ class Reloader:
         self._house = house
         self._lock = trio.Lock()
         self._last_fault = ""
+        self._seen = terms.loaded.stamp
 
     async def asked(self) -> None:
         """Somebody wants the configuration to be read again, whether it has changed or not."""
@@ -74,6 +76,7 @@ class Reloader:
             self._tell("warning", "config.unchanged", text)
             return
         async with self._lock:
+            self._seen = _stamp(self._terms.loaded.path)
             try:
                 loaded = await self._read(self._terms.loaded.path)
             except ConfigError as error:
@@ -81,11 +84,16 @@ class Reloader:
                 return
             await self._take_on(loaded)
 
-    async def noticed(self) -> None:
-        """Something has happened to the file, or near it."""
-        path = self._terms.loaded.path
-        assert path is not None  # noqa: S101 - there would be nothing to watch
+    async def look(self, path: Path) -> None:
+        """Something may have happened to the file: read it if it is another one than when it was read last.
+
+        What else happens in its folder (a log that is written there) costs no more than this look.
+        """
         async with self._lock:
+            stamp = _stamp(path)
+            if stamp == self._seen:
+                return
+            self._seen = stamp
             try:
                 loaded = await self._settled(path)
             except ConfigError as error:
@@ -189,17 +197,20 @@ async def _watch(reloader: Reloader, path: Path, journal: Journal) -> None:
     """Reload when the file has changed. What cannot be watched is told once, and then left to SIGHUP."""
     while True:
         try:
-            await _until_changed(frozenset(folders(path)))
+            await _watch_folders(frozenset(folders(path)), reloader, path)
         except OSError as error:
             reason = error.strerror or str(error)
             text = f"Changes of {path} go unnoticed ({reason}): send SIGHUP after one."
             journal(Note(level="warning", event="config.unwatched", text=text))
             return
-        await reloader.noticed()
 
 
-async def _until_changed(watched: frozenset[Path]) -> None:
-    """Return when something in these folders has changed."""
+async def _watch_folders(watched: frozenset[Path], reloader: Reloader, path: Path) -> None:
+    """Have a look whenever something changes in these folders; return when the file is reached otherwise.
+
+    Changes are collected while a look is taken. Should one be missed all the same (a folder was replaced by
+    another), it is seen when the next look is due.
+    """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_set_at_the_end, stop)
@@ -209,11 +220,24 @@ async def _until_changed(watched: frozenset[Path]) -> None:
             debounce=DEBOUNCE_MS,
             step=STEP_MS,
             stop_event=stop,
+            rust_timeout=LOOK_EVERY_MS,
+            yield_on_timeout=True,
             recursive=False,
         )
         async with aclosing(watching):
-            await anext(watching, None)
+            async for _ in watching:
+                await reloader.look(path)
+                if frozenset(folders(path)) != watched:
+                    break
         nursery.cancel_scope.cancel()
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What tells the file from what it was. None: it cannot be reached."""
+    try:
+        return stamp_of(path.stat())
+    except OSError:
+        return None
 
 
 async def _set_at_the_end(stop: trio.Event) -> None:

@@ -22,3 +22,6 @@ class Turns:
         """
         await self._one.acquire()
         self._one.release()
+        # A semaphore that is to be had is taken with cancelling put off. Who was outrun meanwhile must not
+        # begin: its request may have been let go of.
+        await trio.lowlevel.checkpoint_if_cancelled()

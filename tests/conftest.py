@@ -27,6 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=TRANSPORTS,
         help="How the proxies of `start_proxy` speak to providers; then only tests with such proxies run.",
     )
+    parser.addoption(
+        "--long", action="store_true", help="Also what waits for minutes that nothing can shorten."
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

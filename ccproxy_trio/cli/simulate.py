@@ -1,5 +1,6 @@
 """`ccproxy-trio simulate`: what the user's own configuration would do in an outage, before there is one."""
 
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -184,7 +185,7 @@ def _scenario(wishes: Wishes, settings: Settings) -> Scenario:
         raise Refused(str(error)) from None
     every = _time("--every", wishes.every)
     lasts = _length(outages, settings) if wishes.lasts is None else _time("--for", wishes.lasts)
-    if not every / wishes.sessions * MOST_REQUESTS >= lasts:
+    if every / wishes.sessions * MOST_REQUESTS < lasts:
         raise Refused(
             f"--every {wishes.every} for {short(lasts)} are more than {MOST_REQUESTS:,} requests. Give a "
             "larger --every, or a shorter --for."
@@ -220,9 +221,7 @@ def _asked_first(settings: Settings, tier: Tier) -> str:
 def _length(outages: Sequence[Outage], settings: Settings) -> float:
     """Until the last outage is over and the breaker that it may have opened has had its next trial."""
     wait = settings.circuit_breaker.recovery_timeout * (1 + settings.circuit_breaker.recovery_jitter)
-    ends = [
-        outage.ends_at if outage.ends_at < float("inf") else outage.begins_at + wait for outage in outages
-    ]
+    ends = [outage.ends_at if outage.ends_at < math.inf else outage.begins_at + wait for outage in outages]
     return max(USUAL_LENGTH, float(round(max(ends) + wait + AFTERMATH)))
 
 

@@ -151,6 +151,7 @@ def _add_checks(app: Application, new_request_id: Callable[[], str], journal: Jo
 
 def _add_error_handlers(app: Application, journal: Journal) -> None:
     @app.errorhandler(HTTPException)
+    @app.errorhandler(MemoryError)
     @app.errorhandler(NothingLeft)
     @app.errorhandler(RequestRefused)
     async def refused(error: Exception) -> Response:

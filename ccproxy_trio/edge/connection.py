@@ -6,14 +6,28 @@ import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
 from quart.wrappers import Request as QuartRequest
 from quart_trio.asgi import TrioASGIHTTPConnection
-from quart_trio.wrappers import TrioRequest
+from quart_trio.wrappers.request import TrioBody, TrioRequest
 
 LAST_SEND_WITHIN = 60.0  # seconds for a reader to take the last bytes
+
+
+class HouseBody(TrioBody):
+    """A request's body that raises `MemoryError` in who waits for it, where there is no room for it."""
+
+    def append(self, data: bytes) -> None:
+        """Take what has arrived."""
+        try:
+            super().append(data)
+        except MemoryError as error:
+            self.clear()
+            self._must_raise = error
+            self.set_complete()
 
 
 class HouseRequest(TrioRequest):
     """A request that knows its own nursery: whatever is started there ends with the request."""
 
+    body_class = HouseBody
     nursery: trio.Nursery
 
 

@@ -56,6 +56,8 @@ def told_of(error: Exception) -> Told:
             return error.told
         case RequestRefused():
             return refusal(error.status, error.message, kind=error.kind)
+        case MemoryError():
+            return NO_ROOM
         case HTTPException() if error.code == 413:
             return refusal(413, "The request is larger than 32 MB.")
         case HTTPException() if error.code == 408:
@@ -83,3 +85,10 @@ def refusal(status: int, message: str, *, kind: str | None = None) -> Told:
 
 
 OUR_FAULT = refusal(500, "The proxy failed on this request. Its log says more.")
+NO_ROOM = Told(
+    status=529,
+    kind="overloaded_error",
+    message="The proxy has no memory left for a request of this size. Try again in a moment.",
+    retry_after=5,
+    should_retry=None,
+)

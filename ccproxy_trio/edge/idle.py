@@ -5,6 +5,7 @@ over all the same: its connection task waits for the idle timer. With a keep-ali
 that opens nine connections a second takes every file descriptor there is.
 """
 
+from hypercorn.events import Closed
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask
 
@@ -22,6 +23,8 @@ async def _read_data_and_stop_waiting(self: TCPServer) -> None:
         stopping.meet(self)
         try:
             await _read_data(self)
+        except MemoryError:  # let through, it would end the server and with it every other connection
+            await self.protocol.handle(Closed())
         finally:
             stopping.leave(self)
     timer, self.idle_task = self.idle_task, _Over()

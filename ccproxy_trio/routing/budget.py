@@ -45,9 +45,8 @@ class Budget:
 
     def _add(self, amount: float, now: float) -> None:
         index = self._index(now)
-        self._expire(
-            index
-        )  # here too: without a failure nobody asks what is left, and every slice would stay
+        # Here too: without a failure nobody asks what is left, and every slice would stay.
+        self._expire(index)
         if self._entries and self._entries[-1][0] == index:
             amount += self._entries.pop()[1]
         self._entries.append((index, amount))

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ccproxy_trio.health.snapshot import Snapshot, State
 from ccproxy_trio.health.verdict import Next
 from ccproxy_trio.routing.budget import Budget
-from ccproxy_trio.routing.question import Attempt, Query, Rules, Use
+from ccproxy_trio.routing.question import VISION, Attempt, Query, Rules, Use
 from ccproxy_trio.routing.strategy import choose
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.wire.faults import FaultKind
@@ -27,7 +27,9 @@ def hedge(
 
     It is what `choose` would say had the attempt under way just run out of time: the best candidate of
     another provider, as long as the round has an attempt left and the budget a token. Only those are seen
-    that work: no open breaker is forced for a hedge, and a trial is for a request that has nobody else.
+    that work: no open breaker is forced for a hedge, and a trial is for a request that has nobody else. Nor
+    is an answer hurried that would be worse: not by a model that cannot see the request's images, nor by the
+    provider that broke off this very conversation a moment ago.
     """
     slow = Attempt(
         candidate=under_way,
@@ -36,9 +38,10 @@ def hedge(
         ended_at=now,
         round=query.round,
     )
+    blind = rules.blind if VISION in query.needs else frozenset()
     step = choose(
         replace(query, attempts=(*query.attempts, slow)),
-        candidates=candidates,
+        candidates=[c for c in candidates if c not in blind and c.provider not in query.avoid],
         view={name: snapshot for name, snapshot in view.items() if snapshot.state is State.CLOSED},
         rules=rules,
         budget=budget,

@@ -72,15 +72,17 @@ class Query(Struct, frozen=True, kw_only=True):
 
     `model` is the name the client asked for. `turn` is drawn once a request: the ring's cursor
     (`round_robin`) or a seed (`random`). `patient_until` is None until a `Wait` named it. `deadline` bounds
-    everything. `conversation` tells it from others;
-    `avoid`, filled in by the dispatcher, the providers that broke it off a moment ago: they are asked last.
-    `session` is the client's; `pinned`, filled in too, the provider that it was moved to, if any.
+    everything. `conversation` tells it from others; `avoid`, filled in by the dispatcher, the providers that
+    broke it off a moment ago: they are asked last. `session` is the client's; `pinned`, filled in too, the
+    provider that it was moved to, if any. `outrun` counts the attempts of this round that another was
+    quicker than: made, but neither failed nor heard out.
     """
 
     tier: Tier
     model: str
     turn: int | None = None
     attempts: tuple[Attempt, ...] = ()
+    outrun: int = 0
     round: int = 0
     patient_until: float | None = None
     deadline: float = math.inf
@@ -177,7 +179,10 @@ class Wait(Struct, frozen=True, kw_only=True):
 
     def resumed(self, query: Query) -> Query:
         """The question to ask after the wait."""
-        return replace(query, turn=self.turn, round=self.round, patient_until=self.patient_until)
+        outrun = query.outrun if self.round == query.round else 0
+        return replace(
+            query, turn=self.turn, round=self.round, outrun=outrun, patient_until=self.patient_until
+        )
 
 
 class GiveUp(Struct, frozen=True, kw_only=True):

@@ -133,7 +133,7 @@ def _again(case: _Case) -> Use | None:
         most = min(most, 1 if last.next is Next.RETRY_SAME else 0)
     # Those that were not asked yet come first: repetitions must not use up the attempts of a round.
     waiting = {other.provider for other in _open_to(case)} - {candidate.provider}
-    if tries > most or len(this_round) + len(waiting) >= case.rules.max_attempts:
+    if tries > most or _made(case) + len(waiting) >= case.rules.max_attempts:
         return None
     if ready_at(case.view.get(candidate.provider), candidate.model, case.now) > case.now:
         return None
@@ -153,7 +153,7 @@ def _backoff(last: Attempt, tries: int, turn: int) -> float:
 
 def _another(case: _Case) -> Use | None:
     """The best candidate that is ready and not out."""
-    if len(_this_round(case)) >= case.rules.max_attempts:
+    if _made(case) >= case.rules.max_attempts:
         return None
     ready = [candidate for candidate in _open_to(case) if _can_pay(case, candidate)]
     made = (a for a in case.query.attempts if a.round < case.query.round and a.kind is not None)
@@ -166,7 +166,7 @@ def _another(case: _Case) -> Use | None:
 def _exhausted(case: _Case) -> Use | Wait | GiveUp:
     """This round has nothing left: wait for what is near, force what is shut, wait for what comes, or end."""
     earliest = case.now
-    if len(_this_round(case)) < case.rules.max_attempts:
+    if _made(case) < case.rules.max_attempts:
         near = min((_back_at(case, candidate) for candidate in _untried(case)), default=math.inf)
         if near <= case.now + case.rules.queue_wait and _is_worth(case, near):
             return _wait(case, near, next_round=case.query.round)
@@ -217,6 +217,11 @@ def _this_round(case: _Case) -> list[Attempt]:
     """This round's attempts; refused leases sent nothing and do not count."""
     current = case.query.round
     return [a for a in case.query.attempts if a.round == current and a.kind is not None]
+
+
+def _made(case: _Case) -> int:
+    """How many of the round's attempts are used up."""
+    return len(_this_round(case)) + case.query.outrun
 
 
 def _untried(case: _Case) -> list[Candidate]:

@@ -34,12 +34,14 @@ __all__ = [
     "ConfigFault",
     "Listening",
     "Loaded",
+    "Stamp",
     "env_file",
     "find_config",
     "listening",
     "load",
     "migrate",
     "resolve",
+    "stamp_of",
     "user_config_file",
 ]
 
@@ -50,12 +52,19 @@ _LEVELS |= {"WARN": "WARNING", "CRITICAL": "ERROR"}
 _SECRET_HEADERS = re.compile(r"authorization|api.?key|token|secret", re.IGNORECASE)
 
 
+Stamp = tuple[int, int, int]  # of a file: its number, when it was written last (ns), its size in bytes
+
+
 class Loaded(Struct, frozen=True, kw_only=True):
-    """The settings and where they are from; `source` and `notes` (warnings, hints) are for the operator."""
+    """The settings and where they are from; `source` and `notes` (warnings, hints) are for the operator.
+
+    `stamp` tells the file that was read from what stands there later; None where there is no file.
+    """
 
     settings: Settings
     source: str
     path: Path | None = None
+    stamp: Stamp | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -117,7 +126,13 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     notes = [str(note) for note in valid.notes]
     notes += (f"{path} {warning}" for warning in _exposure(status, valid))
     settings = anchored(valid.settings, document, path.parent)
-    return _loaded(settings, variables, source=str(path), path=path, notes=notes)
+    loaded = _loaded(settings, variables, source=str(path), path=path, notes=notes)
+    return structs.replace(loaded, stamp=stamp_of(status))
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """What changes when a file is written or replaced."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def listening(environ: Mapping[str, str] | None = None) -> Listening:
@@ -188,8 +203,9 @@ def _loaded(
 def _contents(path: Path) -> tuple[bytes, os.stat_result]:
     try:
         with path.open("rb") as file:
+            status = os.fstat(file.fileno())  # before the content: what is written meanwhile shall look new
             # One byte more than allowed is enough to be refused, and /dev/zero comes to an end.
-            return file.read(MAX_BYTES + 1), os.fstat(file.fileno())
+            return file.read(MAX_BYTES + 1), status
     except OSError as error:
         message = f"cannot be read: {error.strerror or type(error).__name__}."
         raise ConfigError([ConfigFault(file=str(path), message=message)]) from None

@@ -45,10 +45,12 @@ def _with_stand_ins(
     chosen: dict[str, str] = {name: next(_forms(name)) for name in missing}
     loaded, faults = _tried(path, {**variables, **chosen})
     # Twice: whether the files that a configuration names can be read is looked at once all else is right.
+    overcome: set[str] = set()
     for name in missing * 2:
         for form in () if loaded is not None else _forms(name):
             attempt, left = _tried(path, {**variables, **chosen, name: form})
-            if faults - left:
+            if faults - left and not overcome & left:
+                overcome |= faults - left
                 loaded, faults, chosen[name] = attempt, left, form
                 break
     if loaded is None:

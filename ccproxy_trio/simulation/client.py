@@ -44,8 +44,8 @@ _TOOLS = [
 ]
 
 
-class Errand(Struct, frozen=True, kw_only=True):
-    """One thing that somebody wants to know. `number` counts all errands from 1."""
+class Prompt(Struct, frozen=True, kw_only=True):
+    """One thing that somebody wants to know. `number` counts all prompts from 1."""
 
     number: int
     turn: int  # of its session, from 0
@@ -54,18 +54,18 @@ class Errand(Struct, frozen=True, kw_only=True):
     streams: bool
 
 
-def body_of(errand: Errand, *, streams: bool) -> bytes:
+def body_of(prompt: Prompt, *, streams: bool) -> bytes:
     """The request as it would come over the wire. Turns of a session differ in length, as real ones do."""
-    text = f"Turn {errand.turn}: go on" + " and on" * (errand.turn % 50) + "."
+    text = f"Turn {prompt.turn}: go on" + " and on" * (prompt.turn % 50) + "."
     return msgspec.json.encode(
         {
-            "model": MODELS[errand.tier],
+            "model": MODELS[prompt.tier],
             "max_tokens": 32_000,
             "stream": streams,
             "system": [{"type": "text", "text": _SYSTEM}],
             "tools": _TOOLS,
             "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}],
-            "metadata": {"user_id": f"user_simulated_session_{errand.session}"},
+            "metadata": {"user_id": f"user_simulated_session_{prompt.session}"},
         }
     )
 
@@ -77,16 +77,16 @@ class Client:
     """
 
     def __init__(
-        self, in_use: Callable[[], AbstractContextManager[Services]], began: Callable[[Errand, str], None]
+        self, in_use: Callable[[], AbstractContextManager[Services]], began: Callable[[Prompt, str], None]
     ) -> None:
         self._in_use = in_use
         self._began = began
 
-    async def run(self, errand: Errand) -> bool:
+    async def run(self, prompt: Prompt) -> bool:
         """Ask until there is an answer or no sense in asking; whether there is one."""
-        streams, repetition = errand.streams, 0
+        streams, repetition = prompt.streams, 0
         while True:
-            told = await self._ask(errand, repetition, streams=streams)
+            told = await self._ask(prompt, repetition, streams=streams)
             if told is None:
                 return True
             if isinstance(told, BrokeOff):
@@ -99,18 +99,18 @@ class Client:
             repetition += 1
             await trio.sleep(wait)
 
-    async def _ask(self, errand: Errand, repetition: int, *, streams: bool) -> "Told | BrokeOff | None":
+    async def _ask(self, prompt: Prompt, repetition: int, *, streams: bool) -> "Told | BrokeOff | None":
         """Ask once; None for a whole answer."""
-        request_id = f"req_{errand.number:06}" + (f".{repetition}" if repetition else "")
-        self._began(errand, request_id)
-        body = body_of(errand, streams=streams)
+        request_id = f"req_{prompt.number:06}" + (f".{repetition}" if repetition else "")
+        self._began(prompt, request_id)
+        body = body_of(prompt, streams=streams)
         with self._in_use() as services:
             request = decode_request(body)
             ask = Ask(
                 kept=Kept(request),
                 request_id=request_id,
-                size=await services.counting.size(request, errand.tier, body_bytes=len(body), betas=""),
-                session=errand.session,
+                size=await services.counting.size(request, prompt.tier, body_bytes=len(body), betas=""),
+                session=prompt.session,
                 client_timeout=STREAM_TIMEOUT if streams else WHOLE_TIMEOUT,
                 patient=True,
             )

@@ -8,7 +8,7 @@ from functools import partial
 import trio
 from trio._core import _run
 
-from ccproxy_trio.app import World
+from ccproxy_trio.fleet import World
 
 EPOCH = 1_767_225_600.0  # the wall clock's first instant: 2026-01-01, midnight UTC
 

@@ -1,10 +1,10 @@
-"""What happened: the journal's entries with their instants, put together by errand."""
+"""What happened: the journal's entries with their instants, put together by prompt."""
 
 import trio
 from msgspec import Struct
 
 from ccproxy_trio.journal import AttemptEnded, Entry, ExchangeEnded
-from ccproxy_trio.simulation.client import Errand
+from ccproxy_trio.simulation.client import Prompt
 
 
 class Event(Struct, frozen=True):
@@ -15,7 +15,7 @@ class Event(Struct, frozen=True):
 
 
 class Try(Struct, frozen=True, kw_only=True):
-    """One attempt. `outcome` is "ok", a `FaultKind` value, or "cancelled".
+    """One attempt. `outcome` is what `AttemptEnded` says of it.
 
     `part` says in which of the client's requests it was made, from 0.
     """
@@ -31,7 +31,7 @@ class Try(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """How one request of an errand ended; `told` is the sentence for whoever got no answer."""
+    """How one request of a prompt ended; `told` is the sentence for whoever got no answer."""
 
     how: str
     status: int
@@ -45,12 +45,12 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Visit(Struct, frozen=True, kw_only=True):
-    """An errand with all that came of it. Instants and spans are virtual seconds.
+    """A prompt with all that came of it. Instants and spans are virtual seconds.
 
     `answers` has one item a request: several where the client asked again by itself.
     """
 
-    errand: Errand
+    prompt: Prompt
     sent_at: float
     tries: tuple[Try, ...]
     answers: tuple[Answer, ...]
@@ -91,38 +91,38 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self._errands: dict[str, Errand] = {}
+        self._prompts: dict[str, Prompt] = {}
         self._sent_at: dict[int, float] = {}
 
     def journal(self, entry: Entry) -> None:
         """Keep an entry."""
         self.events.append(Event(trio.current_time(), entry))
 
-    def began(self, errand: Errand, request_id: str) -> None:
-        """A request of this errand is about to be made."""
-        self._errands[request_id] = errand
-        self._sent_at.setdefault(errand.number, trio.current_time())
+    def began(self, prompt: Prompt, request_id: str) -> None:
+        """A request of this prompt is about to be made."""
+        self._prompts[request_id] = prompt
+        self._sent_at.setdefault(prompt.number, trio.current_time())
 
     def numbers(self) -> dict[str, int]:
-        """The errand's number by request id."""
-        return {request_id: errand.number for request_id, errand in self._errands.items()}
+        """The prompt's number by request id."""
+        return {request_id: prompt.number for request_id, prompt in self._prompts.items()}
 
     def visits(self) -> list[Visit]:
-        """All errands in order."""
+        """All prompts in order."""
         answers: dict[int, list[Answer]] = {}
         tries: dict[int, list[Try]] = {}
         for event in self.events:
             match event.entry:
-                case ExchangeEnded() as entry if entry.request_id in self._errands:
-                    number = self._errands[entry.request_id].number
+                case ExchangeEnded() as entry if entry.request_id in self._prompts:
+                    number = self._prompts[entry.request_id].number
                     answers.setdefault(number, []).append(_answer(event.at, entry))
-                case AttemptEnded() as entry if entry.request_id in self._errands:
-                    number = self._errands[entry.request_id].number
+                case AttemptEnded() as entry if entry.request_id in self._prompts:
+                    number = self._prompts[entry.request_id].number
                     tries.setdefault(number, []).append(_try(event.at, entry))
-        errands = {errand.number: errand for errand in self._errands.values()}
+        prompts = {prompt.number: prompt for prompt in self._prompts.values()}
         return [
             Visit(
-                errand=errands[number],
+                prompt=prompts[number],
                 sent_at=self._sent_at[number],
                 tries=tuple(sorted(tries.get(number, ()), key=lambda each: (each.part, each.began_at))),
                 answers=tuple(answers[number]),

@@ -8,11 +8,13 @@ import trio
 import trio.testing
 from msgspec import Struct
 
-from ccproxy_trio.app import Fittings, House, World, running
+from ccproxy_trio.app import running
 from ccproxy_trio.counting.vocabulary import Vocabulary
+from ccproxy_trio.fleet import World
+from ccproxy_trio.house import Fittings, House
 from ccproxy_trio.journal import Tally
 from ccproxy_trio.settings.model import ProviderSettings, Settings, Tier
-from ccproxy_trio.simulation.client import Client, Errand
+from ccproxy_trio.simulation.client import Client, Prompt
 from ccproxy_trio.simulation.exact import repeatable_scheduling, seeded_world
 from ccproxy_trio.simulation.outage import Outage
 from ccproxy_trio.simulation.provider import Pace, SimulatedProvider
@@ -39,13 +41,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     seed: int = 0
     paces: Mapping[str, Pace] = _NO_PACES
 
-    @property
-    def count(self) -> int:
-        """How many errands there are."""
-        return sum(1 for _ in self.instants())
-
     def instants(self) -> Iterator[tuple[float, int, int]]:
-        """When each errand begins, its session's number and its turn there, both from 0; in order."""
+        """When each prompt begins, its session's number and its turn there, both from 0; in order."""
         gap = self.every / self.sessions
         place = 0
         while (instant := place * gap) < self.lasts:
@@ -58,12 +55,12 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What came of it: every errand, every entry of the journal, and the instant at which all was over."""
+    """What came of it: every prompt, every entry of the journal, and the instant at which all was over."""
 
     scenario: Scenario
     visits: tuple[Visit, ...]
     events: tuple[Event, ...]
-    numbers: Mapping[str, int]  # request id -> the errand's number
+    numbers: Mapping[str, int]  # request id -> the prompt's number
     ended_at: float
 
 
@@ -90,19 +87,19 @@ async def _play(settings: Settings, scenario: Scenario) -> Outcome:
 
 
 async def _traffic(house: House, scenario: Scenario, recorder: Recorder) -> None:
-    """Send all errands and wait for the last of them."""
+    """Send all prompts and wait for the last of them."""
     client = Client(house.in_use, recorder.began)
     async with trio.open_nursery() as nursery:
         for number, (instant, session, turn) in enumerate(scenario.instants(), start=1):
             await trio.sleep_until(instant)
-            errand = Errand(
+            prompt = Prompt(
                 number=number,
                 turn=turn,
                 session=f"{session + 1:08}-0000-4000-8000-000000000000",
                 tier=scenario.tier,
                 streams=scenario.streams,
             )
-            nursery.start_soon(client.run, errand)
+            nursery.start_soon(client.run, prompt)
 
 
 def _simulated(scenario: Scenario, world: World) -> Fittings:

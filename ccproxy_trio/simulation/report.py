@@ -1,5 +1,6 @@
 """A rehearsal's outcome on a screen, or as JSON."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -94,7 +95,7 @@ def as_json(outcome: Outcome) -> bytes:
 
 
 def _outage(outage: Outage) -> dict[str, Any]:
-    lasts = None if outage.lasts == float("inf") else outage.lasts
+    lasts = None if outage.lasts == math.inf else outage.lasts
     return {
         "provider": outage.provider,
         "begins_at": outage.begins_at,
@@ -105,8 +106,8 @@ def _outage(outage: Outage) -> dict[str, Any]:
 
 def _visit(visit: Visit) -> dict[str, Any]:
     return {
-        "number": visit.errand.number,
-        "session": visit.errand.session,
+        "number": visit.prompt.number,
+        "session": visit.prompt.session,
         "sent_at": visit.sent_at,
         "answered": visit.answered,
         "provider": visit.provider,

@@ -35,10 +35,10 @@ class Row(Struct, frozen=True):
 
 def rows_of(visits: Sequence[Visit]) -> list[Row]:
     """Neighbours that met the same in one row; where that leaves too many rows, all that met the same."""
-    steps = {visit.errand.number: _steps(visit) for visit in visits}
+    steps = {visit.prompt.number: _steps(visit) for visit in visits}
 
     def key(visit: Visit) -> tuple[Step, ...]:
-        return steps[visit.errand.number]
+        return steps[visit.prompt.number]
 
     rows = [Row(tuple(group), met) for met, group in groupby(visits, key)]
     if len(rows) <= MOST_ROWS:
@@ -56,7 +56,7 @@ def words_of(attempt: Try) -> str:
     try:
         kind = FaultKind(attempt.outcome)
     except ValueError:  # outrun: another was quicker; cancelled: nobody waited any more
-        return attempt.outcome.replace("_", " ")
+        return attempt.outcome
     words = describe(UpstreamFault(kind, status=attempt.status))
     return words if attempt.first_content_seconds is None else f"broke off ({words})"
 
@@ -101,7 +101,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _numbers(visits: Sequence[Visit]) -> str:
-    first, last = visits[0].errand.number, visits[-1].errand.number
+    first, last = visits[0].prompt.number, visits[-1].prompt.number
     if last - first + 1 == len(visits):
         return f"#{first}" if len(visits) == 1 else f"#{first}-{last}"
     return f"{len(visits)} of #{first}-{last}"

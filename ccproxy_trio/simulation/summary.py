@@ -72,7 +72,7 @@ def _worst(outcome: Outcome) -> Iterator[Text]:
         worst = max(waits, key=lambda visit: visit.first_content_seconds or 0.0)
         least = min(visit.first_content_seconds or 0.0 for visit in waits)
         told = f"The longest wait for content was {span(worst.first_content_seconds or 0.0)} "
-        told += f"(#{worst.errand.number}, sent at {worst.sent_at:g} s); the shortest was {span(least)}."
+        told += f"(#{worst.prompt.number}, sent at {worst.sent_at:g} s); the shortest was {span(least)}."
         yield marked("info", told)
 
 
@@ -91,7 +91,7 @@ def _told(outcome: Outcome) -> Iterator[Text]:
     told: dict[tuple[int, str], list[int]] = {}
     for visit in outcome.visits:
         if not visit.answered:
-            told.setdefault((visit.answers[-1].status, visit.told), []).append(visit.errand.number)
+            told.setdefault((visit.answers[-1].status, visit.told), []).append(visit.prompt.number)
     for (status, sentence), numbers in list(told.items())[:MOST_SENTENCES]:
         yield marked(
             "error", f"{ranges(numbers)} would have read: ", (f"{status} {sentence}", COLOURS["error"])

@@ -88,7 +88,7 @@ MIDSTREAM: dict[str, Callable[[Turn], faults.Steps]] = {
 
 
 @pytest.mark.parametrize("moment", MIDSTREAM)
-async def test_a_death_after_the_first_words_costs_a_repeat_and_no_more(
+async def test_k07_a_death_after_the_first_words_costs_a_repeat_and_no_more(
     moment: str, providers: Providers, start_proxy: StartProxy, claude: Claude
 ) -> None:
     """Claude Code asks again without stream; the second provider answers that, and each step runs once."""
@@ -146,7 +146,7 @@ async def test_a_short_outage_is_waited_out(
     assert (code.workplace / "log.txt").read_text().split() == THREE_STEPS
 
 
-async def test_a_first_prompt_that_does_not_fit_is_told_plainly(
+async def test_k05_a_first_prompt_that_does_not_fit_is_told_plainly(
     providers: Providers, start_proxy: StartProxy, claude: Claude
 ) -> None:
     provider = providers.start("alpha")

@@ -172,6 +172,27 @@ async def test_content_at_the_same_instant_has_one_winner(autojump_clock: Clock,
         assert of(house.journal, Note) == []
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_content_in_any_turn_of_the_loop_keeps_a_hedge_from_beginning_behind_it(
+    autojump_clock: Clock, turns: int
+) -> None:
+    """With the first content the request is let go of; a hedge that began then would find none."""
+
+    async def late_by_turns(answer: FakeAnswer) -> None:
+        await trio.sleep(2.0)
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        await answer.text("from a")
+        await answer.finish()
+
+    for _ in range(10):  # the order within a turn is Trio's to draw
+        a, b = FakeUpstream(late_by_turns), FakeUpstream(hang)
+        async with virtual_house(hedged("a", "b"), a=a, b=b) as house:
+            assert await asked(house, stream=True) == (200, "from a")
+            await nothing_is_left(house, a, b)
+            assert of(house.journal, Note) == []
+
+
 async def test_pieces_without_content_win_nothing(autojump_clock: Clock) -> None:
     async def only_its_role(answer: FakeAnswer) -> None:
         await answer.data('{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}')
@@ -380,6 +401,20 @@ async def test_a_hedge_counts_among_the_attempts_of_a_round(autojump_clock: Cloc
     async with virtual_house(hedged("a", "b", max_attempts=1), a=a, b=b) as house:
         assert await asked(house, stream=True) == (200, "from a")
         assert b.opened == 0
+
+
+@pytest.mark.parametrize("most", [2, 3, 4])
+async def test_those_that_were_outrun_count_as_well(autojump_clock: Clock, *, most: int) -> None:
+    """Each race has a loser. Were it forgotten, a request would make nearly twice its attempts."""
+    first, *others = names = "abcdef"
+    upstreams = {name: FakeUpstream(breaks_off("half", after=1 + place)) for place, name in enumerate(others)}
+    upstreams[first] = FakeUpstream(hang)
+    settings = hedged(*names, max_attempts=most, patience=0.0, panic="fail")
+    async with virtual_house(settings, **upstreams) as house:
+        status, _ = await asked(house, stream=False)
+        assert status != 200
+        assert of(house.journal, RaceDecided)
+        assert sum(upstream.opened for upstream in upstreams.values()) == most
 
 
 async def test_a_model_of_the_same_provider_is_no_hedge(autojump_clock: Clock) -> None:

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
+from ccproxy_trio import reload
 from ccproxy_trio.actors.provider import Refusal
 from ccproxy_trio.health.breaker import State
 from ccproxy_trio.health.verdict import Flag
@@ -336,8 +337,8 @@ async def test_a_broken_file_is_told_with_all_its_faults_in_one_entry(
     ) as house:
         reloader, before = file.reloader(house), house.running.services
         file.write(entry("a", timeuot=3), entry("b"), patiense=1)
-        await reloader.noticed()
-        await reloader.noticed()  # told once
+        await reloader.look(file.path)
+        await reloader.look(file.path)  # told once
         [(event, text)] = told(house)
         assert event == "config.broken"
         assert "timeuot" in text
@@ -346,7 +347,7 @@ async def test_a_broken_file_is_told_with_all_its_faults_in_one_entry(
         await reloader.asked()  # but always to somebody who asks
         assert len(told(house)) == 2
         file.write(entry("a"))
-        await reloader.noticed()
+        await reloader.look(file.path)
         assert told(house)[-1] == ("config.reloaded", "Configuration reloaded: removed b.")
 
 
@@ -359,7 +360,7 @@ async def test_a_file_that_is_still_being_written_is_no_broken_file(
         reloader = file.reloader(house)
         file.path.write_text('{"providers": [')
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(reloader.noticed)
+            nursery.start_soon(reloader.look, file.path)
             await trio.sleep(0.25)
             file.write(entry("a"))
         assert told(house) == [("config.reloaded", "Configuration reloaded: removed b.")]
@@ -371,7 +372,7 @@ async def test_a_file_that_was_only_touched_is_left_alone_unless_asked(file: Fil
     ) as house:
         reloader, before = file.reloader(house), house.running.services
         file.path.write_text(file.path.read_text().replace("{", "{ ", 1))
-        await reloader.noticed()
+        await reloader.look(file.path)
         assert told(house) == []
         assert house.running.services is before
         await reloader.asked()
@@ -405,3 +406,27 @@ def test_what_keeps_connections_is_nothing_that_they_are_made_of() -> None:
     upstream = Path(__file__).parents[2] / "ccproxy_trio" / "upstream"
     text = "".join(path.read_text() for path in upstream.rglob("*.py"))
     assert [name for name in NOT_ABOUT_CONNECTING if f"provider.{name}" in text] == []
+
+
+async def test_what_else_happens_in_its_folder_is_not_worth_a_reading(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = 0
+
+    def counted(path: Path) -> Loaded:
+        nonlocal readings
+        readings += 1
+        return load(path, {})
+
+    async with virtual_house(
+        load(file.path, {}).settings, a=FakeUpstream(hello), b=FakeUpstream(hello)
+    ) as house:
+        reloader = file.reloader(house)
+        monkeypatch.setattr(reload, "load", counted)
+        (file.path.parent / "proxy.log").write_text("a line")
+        await reloader.look(file.path)
+        assert readings == 0
+        file.write(entry("a"))
+        await reloader.look(file.path)
+        await reloader.look(file.path)
+        assert readings == 1

@@ -13,7 +13,7 @@ import trio
 from tests.conftest import Providers
 from tests.faults.conftest import Expect, StartProxy
 from tests.faults.tampering import crashing
-from tests.faults.watching import NO_JITTER, RawClient, hear, last_of, tells, told_of, until
+from tests.faults.watching import NO_JITTER, RawClient, hear, last_of, squeezed, tells, told_of, until
 from tests.support import faults
 from tests.support.chunks import says
 from tests.support.client import asks, get, post
@@ -23,6 +23,7 @@ from tests.support.scripted import Reply, Request
 pytestmark = pytest.mark.process
 ENDED = Expect(afterwards="ended")
 MIB = 2**20
+CLOSED = 0  # in place of a status
 
 
 async def begun(connected: AsyncExitStack, proxy: Proxy, count: int) -> list[RawClient]:
@@ -218,3 +219,29 @@ async def test_f11_a_crash_of_ours_fails_over_or_is_told_and_touches_no_stream(
 
 async def answers(proxy: Proxy) -> bool:
     return (await post(proxy, asks())).status_code == 200
+
+
+async def test_f17_little_memory_costs_large_requests_and_not_the_process(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    """Its address space may grow by so little that large bodies cannot be held. Small ones are served on."""
+    provider = providers.start("alpha")
+    proxy = await start_proxy(provider)
+    assert await hear(proxy) == "ok"
+    statuses: list[int] = []
+
+    async def upload() -> None:
+        async with await RawClient.to(proxy) as client:
+            try:
+                statuses.append(await client.status_of(asks("x" * 12 * MIB)))
+            except (trio.BrokenResourceError, AssertionError):  # closed before all was sent
+                statuses.append(CLOSED)
+
+    with squeezed(proxy, room_bytes=24 * MIB):
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(upload)
+        assert set(statuses) <= {200, 500, 529, CLOSED}
+        assert any(status != 200 for status in statuses)
+        assert await hear(proxy) == "ok"
+    assert await hear(proxy) == "ok"

@@ -2,13 +2,15 @@
 
 from itertools import pairwise
 
+import h11
 import pytest
 import trio
 import trio.testing
 from hypercorn.events import Updated
 from hypercorn.trio.tcp_server import TCPServer
+from quart_trio.wrappers.request import TrioBody
 
-from ccproxy_trio.journal import BreakerMoved
+from ccproxy_trio.journal import BreakerMoved, Note
 from ccproxy_trio.settings.model import BreakerSettings
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, hello, settings_for, virtual_house
@@ -132,6 +134,14 @@ async def test_c14_what_no_waiting_mends_is_never_waited_for(autojump_clock: Clo
     assert (a.opened, b.opened) == (1, 1)
 
 
+async def end_answer(server: TCPServer, closed: trio.Event, checkpoints: int) -> None:
+    """As the last part of an answer does, so long after the client has gone."""
+    await closed.wait()
+    for _ in range(checkpoints):
+        await trio.lowlevel.checkpoint()
+    await server.protocol_send(Updated(idle=True))
+
+
 async def test_f05_a_client_that_closes_as_its_answer_ends_leaves_no_connection(
     autojump_clock: Clock,
 ) -> None:
@@ -158,3 +168,39 @@ async def test_f05_a_client_that_closes_as_its_answer_ends_leaves_no_connection(
             closed.set()
             await trio.sleep(1)
             assert house.connections == 0, f"it ended after {checkpoints} checkpoints"
+
+
+async def test_f17_a_body_without_room_is_told_to_come_again_and_is_no_fault_of_ours(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_body: TrioBody, _data: bytes) -> None:
+        raise MemoryError
+
+    async with virtual_house(settings_for("a"), a=FakeUpstream(hello)) as house:
+        with monkeypatch.context() as patch:
+            patch.setattr(TrioBody, "append", refuse)
+            client = Client(house.connect())
+            await client.post({"stream": True})
+            assert await client.head() == 529
+            assert client.headers["retry-after"] == "5"
+            assert b"overloaded_error" in await client.body()
+        again = Client(house.connect())
+        await again.post({"stream": False})
+        assert await again.head() == 200
+        assert not any(isinstance(entry, Note) and entry.level == "error" for entry in house.journal)
+
+
+async def test_f17_a_connection_without_room_ends_alone(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_connection: h11.Connection, _data: bytes) -> None:
+        raise MemoryError
+
+    async with virtual_house(settings_for("a"), a=FakeUpstream(hello)) as house:
+        other, unlucky = Client(house.connect()), Client(house.connect())
+        with monkeypatch.context() as patch:
+            patch.setattr("hypercorn.protocol.h11.h11.Connection.receive_data", refuse)
+            await unlucky.stream.send_all(b"POST / HTTP/1.1")
+            assert await unlucky.stream.receive_some(1) == b""
+        await other.post({"stream": False})
+        assert await other.head() == 200

@@ -1,10 +1,11 @@
 """What the rows look at: what a client hears, and what the proxy tells of its providers and itself."""
 
 import json
+import resource
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -196,3 +197,16 @@ class Memory:
         status = (self._folder / "status").read_text()
         line = next(line for line in status.splitlines() if line.startswith(field))
         return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def squeezed(proxy: Proxy, *, room_bytes: int) -> Iterator[None]:
+    """The proxy's address space may grow by so much and no more."""
+    pid = proxy.process.pid
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + room_bytes
+    before = resource.prlimit(pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, before)

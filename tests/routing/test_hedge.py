@@ -8,7 +8,7 @@ import pytest
 from ccproxy_trio.health.snapshot import Snapshot, State
 from ccproxy_trio.routing.budget import Budget
 from ccproxy_trio.routing.hedge import hedge
-from ccproxy_trio.routing.question import Query, Use
+from ccproxy_trio.routing.question import VISION, Query, Use, Wait
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import RetryBudget
 from ccproxy_trio.wire.faults import FaultKind
@@ -98,5 +98,23 @@ def test_a_ring_keeps_its_order() -> None:
     assert beside(C, query(turn=2), strategy="round_robin") == A
 
 
-def test_who_broke_the_conversation_off_comes_last() -> None:
+def test_who_broke_the_conversation_off_is_not_asked() -> None:
     assert beside(A, query(avoid=frozenset({"b"}))) == C
+    assert beside(A, query(avoid=frozenset({"b", "c"}))) is None
+
+
+def test_a_model_that_cannot_see_hurries_no_answer_about_an_image() -> None:
+    assert beside(A, query(needs=frozenset({VISION})), blind=frozenset({B})) == C
+    assert beside(A, query(needs=frozenset({VISION})), blind=frozenset({B, C})) is None
+    assert beside(A, query(), blind=frozenset({B, C})) == B
+
+
+def test_an_attempt_that_was_outrun_has_had_its_place() -> None:
+    assert beside(A, query(outrun=1), max_attempts=3) == B
+    assert beside(A, query(outrun=1), max_attempts=2) is None
+
+
+def test_a_new_round_begins_without_those_that_were_outrun() -> None:
+    wait = Wait(until=101.0, turn=0, round=1, patient_until=120.0)
+    assert wait.resumed(query(outrun=1)).outrun == 0
+    assert wait.resumed(query(outrun=1, round=1)).outrun == 1

@@ -52,14 +52,16 @@ def test_each_stand_in_fits_where_it_is_used(tmp_path: Path) -> None:
     assert len(loaded.notes) == 1
 
 
-def test_a_stand_in_for_a_file_is_found_behind_those_for_addresses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["AZ", "ZA"])
+def test_a_stand_in_for_a_file_is_found_behind_those_for_addresses(tmp_path: Path, order: str) -> None:
     """That a file is not there is told only once the addresses are right, whatever the variables' order."""
-    search = {"searxng": "${Z_SEARCH}"}
-    two = ONE | {"name": "two", "base_url": "${Z_URL}", "ca_bundle": "${A_BUNDLE}"}
-    path = _file(tmp_path, ONE, two, ca_bundle="${B_BUNDLE}", proxy="${A_PROXY}", web_search=search)
+    file, url = order
+    search = {"searxng": "${M_SEARCH}"}
+    two = ONE | {"name": "two", "base_url": f"${{{url}_URL}}", "ca_bundle": f"${{{file}_BUNDLE}}"}
+    path = _file(tmp_path, ONE, two, ca_bundle="${N_BUNDLE}", proxy="${M_PROXY}", web_search=search)
     settings = resolve_unsent(path, {}).settings
     assert (settings.ca_bundle, settings.providers[1].authorities) == (None, None)
-    assert settings.providers[1].base_url == "https://z-url.invalid"
+    assert settings.providers[1].base_url == f"https://{url.lower()}-url.invalid"
 
 
 def test_the_variables_that_are_set_keep_their_values(tmp_path: Path) -> None:

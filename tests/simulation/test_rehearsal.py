@@ -111,9 +111,8 @@ def test_who_waits_for_the_whole_answer_never_notices_that_one_broke_off() -> No
 def test_sessions_take_turns_and_know_themselves() -> None:
     scenario = Scenario(outages=(), every=3.0, lasts=6.0, sessions=3)
     assert list(scenario.instants()) == [(0, 0, 0), (1, 1, 0), (2, 2, 0), (3, 0, 1), (4, 1, 1), (5, 2, 1)]
-    assert scenario.count == 6
     outcome = rehearsed(settings_of("only"), every=3.0, lasts=6.0, sessions=3)
-    sessions = [visit.errand.session for visit in outcome.visits]
+    sessions = [visit.prompt.session for visit in outcome.visits]
     assert sessions[:3] == sessions[3:]
     assert len(set(sessions)) == 3
 

@@ -18,7 +18,7 @@ from ccproxy_trio.logs.lines import render
 from ccproxy_trio.settings.load import load
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.simulation import answers
-from ccproxy_trio.simulation.client import Errand, body_of
+from ccproxy_trio.simulation.client import Prompt, body_of
 from ccproxy_trio.simulation.outage import parse_outage
 from ccproxy_trio.simulation.provider import Pace
 from ccproxy_trio.simulation.rehearsal import Scenario, rehearse
@@ -102,8 +102,8 @@ async def test_a_fault_has_the_same_story_in_a_process_and_in_a_rehearsal(
     breaker = {"failure_threshold": 3, "recovery_timeout": 60, "recovery_jitter": 0}
     proxy = await start_proxy(first, second, circuit_breaker=breaker)
     for number in range(COUNT):
-        errand = Errand(number=number, turn=number, session="s", tier="big", streams=False)
-        await post(proxy, json.loads(body_of(errand, streams=False)))
+        prompt = Prompt(number=number, turn=number, session="s", tier="big", streams=False)
+        await post(proxy, json.loads(body_of(prompt, streams=False)))
     settings = load(tmp_path / "proxy" / "providers.json", {}).settings
     rehearsed = _story_of(await trio.to_thread.run_sync(_entries, settings, kind))
     assert rehearsed

@@ -56,14 +56,16 @@ class ClaudeCode(Struct, frozen=True):
     home: Path
     workplace: Path
 
-    async def ask(self, prompt: str, *more: str, env: Mapping[str, str] | None = None) -> Outcome:
+    async def ask(
+        self, prompt: str, *more: str, env: Mapping[str, str] | None = None, within: float = 120.0
+    ) -> Outcome:
         """Run one prompt to its end. `more` are further arguments.
 
         Raises:
-            trio.TooSlowError: it took two minutes; the process is killed then.
+            trio.TooSlowError: it took longer than `within` seconds; the process is killed then.
         """
         started_at = trio.current_time()
-        with trio.fail_after(120):
+        with trio.fail_after(within):
             done = await trio.run_process(
                 self._command(prompt, *more),
                 stdin=subprocess.DEVNULL,

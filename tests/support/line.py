@@ -79,12 +79,15 @@ class Line:
             nursery.start_soon(self._leave, receive, sink)
             while True:
                 await trio.lowlevel.wait_readable(source)
-                packet = os.read(source, _PACKET_BYTES)
-                if self.lets_pass(packet):
-                    try:
-                        send.send_nowait(packet)
-                    except trio.WouldBlock:
-                        self.dropped += 1
+                self._enter(os.read(source, _PACKET_BYTES), send)
+
+    def _enter(self, packet: bytes, send: trio.MemorySendChannel[bytes]) -> None:
+        if not self.lets_pass(packet):
+            return
+        try:
+            send.send_nowait(packet)
+        except trio.WouldBlock:
+            self.dropped += 1
 
     async def _leave(self, packets: trio.MemoryReceiveChannel[bytes], sink: int) -> None:
         async for packet in packets:
