@@ -225,10 +225,8 @@ async def _watch_folders(watched: frozenset[Path], reloader: Reloader, path: Pat
             recursive=False,
         )
         async with aclosing(watching):
-            async for _ in watching:
+            while frozenset(folders(path)) == watched and await anext(watching, None) is not None:
                 await reloader.look(path)
-                if frozenset(folders(path)) != watched:
-                    break
         nursery.cancel_scope.cancel()
 
 

@@ -166,12 +166,15 @@ class _Flow:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._take, source, send)
-                async with receive:
-                    async for due_at, data in receive:
-                        await trio.sleep_until(due_at)
-                        await self._pass(data, sink)
+                await self._give(receive, sink)
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             self._cut("reset")
+
+    async def _give(self, receive: trio.MemoryReceiveChannel[tuple[float, bytes]], sink: End) -> None:
+        async with receive:
+            async for due_at, data in receive:
+                await trio.sleep_until(due_at)
+                await self._pass(data, sink)
 
     async def _take(self, source: End, send: trio.MemorySendChannel[tuple[float, bytes]]) -> None:
         """Read, and say when each piece is due at the other end. b"" is the end."""
