@@ -26,8 +26,6 @@ from ccproxy_trio.upstream.endpoint import Endpoint
 from ccproxy_trio.upstream.search import SearXng
 from ccproxy_trio.upstream.trust import Trust
 
-__all__ = ["Fittings", "House", "World", "assemble", "create_app", "running", "stock_fittings"]
-
 
 def create_app() -> Application:
     """The ASGI app; what `hypercorn -k trio "ccproxy_trio:create_app()"` serves.
@@ -96,15 +94,14 @@ async def running(
     """
     async with trio.open_nursery() as outside:
         async with trio.open_nursery() as inside:
-            house = House(
+            yield await House.open(
+                settings,
                 fittings or stock_fittings(world),
                 journal=journal,
                 world=world,
                 outside=outside,
                 inside=inside,
             )
-            await house.open(settings)
-            yield house
             inside.cancel_scope.cancel()
         outside.cancel_scope.cancel()
 

@@ -15,7 +15,7 @@ _TIMEOUT_TEXTS = {
     FaultKind.IDLE_TIMEOUT: "its stream stalled",
     FaultKind.OVERTIME: "its answer took longer than its total_timeout",
     FaultKind.TOTAL_TIMEOUT: "the request's time is up",
-    FaultKind.SUSPENDED: "this proxy was stopped while it waited",
+    FaultKind.SUSPENDED: "this proxy was suspended while it waited",
 }
 
 

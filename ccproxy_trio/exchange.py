@@ -387,7 +387,7 @@ def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
     if fault.kind is FaultKind.INTERNAL:
         return "The answer broke off: a fault of this proxy, which its log tells more of."
     if fault.kind is FaultKind.SUSPENDED:
-        return "The answer broke off: this proxy was stopped, or its machine suspended."
+        return "The answer broke off: this proxy was suspended."
     said = quoted(fault.kind, fault.message, fault.status)
     return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 

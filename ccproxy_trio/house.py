@@ -71,10 +71,11 @@ class Fittings(Struct, frozen=True, kw_only=True):
 
 
 class _Generation:
-    """One configuration in use: its services, and what of the fleet they hold."""
+    """One configuration in use: its services, its posts by name, and what of the fleet it holds."""
 
-    def __init__(self, services: Services, held: Sequence[Shared]) -> None:
+    def __init__(self, services: Services, posts: Mapping[str, Post], held: Sequence[Shared]) -> None:
         self.services = services
+        self.posts = posts
         self._held = held
         self._users = 1  # the house itself, as long as this is the newest
 
@@ -111,58 +112,41 @@ class _Plan:
             shared.give_back()
 
 
-class House:
-    """The running system. `reload` puts the next configuration in use."""
+class _Builder:
+    """Puts one generation after another together, from what runs already as far as that will do."""
 
     def __init__(
-        self, fittings: Fittings, *, journal: Tally, world: World, outside: trio.Nursery, inside: trio.Nursery
+        self,
+        fittings: Fittings,
+        budget: Budget,
+        *,
+        journal: Tally,
+        world: World,
+        outside: trio.Nursery,
+        inside: trio.Nursery,
     ) -> None:
-        """`outside` is where connections are kept open, `inside` where actors run."""
         self._fittings = fittings
         self._journal = journal
         self._world = world
         self._outside = outside
         self._inside = inside
         self.drain = Drain()
+        self.budget = budget
         self._turns = Turns()
         self._dispatcher = Dispatcher()
-        self._budget: Budget | None = None
-        self._lines: list[Line[Endpoint]] = []
+        self.lines: list[Line[Endpoint]] = []
         self._search_lines: list[Line[Search]] = []
-        self._posts: list[Post] = []
+        self.posts: list[Post] = []
         self._vocabularies: dict[str, Vocabulary] = {}
-        self._generation: _Generation
-        self._posted: dict[str, Post] = {}  # those of the newest generation, by name
         self._spoken_for: dict[str, Post] = {}  # whose snapshots the dispatcher hears, by name
-        self._reloading = trio.Lock()
 
-    @property
-    def services(self) -> Services:
-        """Those of the newest configuration. Whoever works with them for a while takes them with `in_use`."""
-        return self._generation.services
-
-    @contextmanager
-    def in_use(self) -> Iterator[Services]:
-        """The services as they are now; nothing of them is closed while the block runs."""
-        generation = self._generation
-        generation.take()
-        try:
-            yield generation.services
-        finally:
-            generation.give_back()
-
-    async def open(self, settings: Settings) -> None:
-        """Bring up the first configuration.
-
-        Raises:
-            OSError, ConfigError: it cannot be brought up.
-        """
-        self._budget = budget = Budget(settings.retry_budget)
+    def start_dispatcher(self) -> None:
+        """Run the dispatcher, over whatever generation asks it."""
         dispatcher, world = self._dispatcher, self._world
 
         async def incarnate(_: int) -> None:
             incarnation = Incarnation(
-                view=dispatcher.view, budget=budget, now=trio.current_time, seed=world.seed
+                view=dispatcher.view, budget=self.budget, now=trio.current_time, seed=world.seed
             )
             await dispatcher.mailbox.serve(incarnation.handle)
 
@@ -175,37 +159,13 @@ class House:
                 report=partial(report_crash, self._journal),
             )
         )
-        self._change_over(*await self._planned(settings))
 
-    async def reload(self, settings: Settings) -> None:
-        """Put another configuration in use, for the requests that come from now on.
-
-        Providers keep their actor where name and address stay, and their connections where nothing about
-        connecting has changed.
+    async def planned(self, settings: Settings) -> tuple[_Plan, Services]:
+        """Bring up what the configuration needs and does not find running.
 
         Raises:
-            OSError, ConfigError: it cannot be brought up; the one in use stays in use.
+            OSError, ConfigError: it cannot be brought up; nothing of it stays.
         """
-        async with self._reloading:
-            plan, services = await self._planned(settings)
-            before, asked = self._generation, self._posted
-            self._budget_for(settings)
-            self._change_over(plan, services)
-            for name, post in asked.items():
-                if self._posted.get(name) is not post:
-                    post.probe(None)
-            before.give_back()
-
-    def stop_probing(self) -> None:
-        """The system is being stopped: providers need not be asked any more."""
-        for post in self._posted.values():
-            post.probe(None)
-
-    def _budget_for(self, settings: Settings) -> None:
-        assert self._budget is not None  # noqa: S101 - it is there since `open`
-        self._budget.reconfigure(settings.retry_budget)
-
-    async def _planned(self, settings: Settings) -> tuple[_Plan, Services]:
         plan = _Plan(settings)
         try:
             for provider in settings.enabled():
@@ -218,10 +178,10 @@ class House:
             raise
 
     async def _plan_provider(self, plan: _Plan, provider: ProviderSettings) -> None:
-        post = next((p for p in self._posts if p.key == identity(provider) and not p.is_over), None)
+        post = next((p for p in self.posts if p.key == identity(provider) and not p.is_over), None)
         if post is None:
             post = Post(provider, plan.settings, world=self._world, journal=self._journal)
-            self._posts.append(post)
+            self.posts.append(post)
             await self._inside.start(partial(post.run, ended=partial(self._post_ended, post)))
         plan.hold(post)
         line = await self._line(plan, provider)
@@ -244,7 +204,7 @@ class House:
             self._fittings.trust(provider.authorities),
         )
         return await self._kept_open(
-            plan, self._lines, key, lambda: self._fittings.open_endpoint(provider, settings)
+            plan, self.lines, key, lambda: self._fittings.open_endpoint(provider, settings)
         )
 
     async def _searched(self, plan: _Plan, wanted: WebSearch) -> Search:
@@ -272,7 +232,7 @@ class House:
         return line
 
     def _post_ended(self, post: Post) -> None:
-        self._posts.remove(post)
+        self.posts.remove(post)
         if self._spoken_for.get(post.actor.name) is post:
             del self._spoken_for[post.actor.name]
             self._dispatcher.forget(post.actor.name)
@@ -304,16 +264,15 @@ class House:
         self._vocabularies = {name: known[name] for name in wanted if name in known}
         return self._vocabularies
 
-    def _change_over(self, plan: _Plan, services: Services) -> None:
-        """From here on requests begin under the next configuration. Nothing waits in here."""
+    def put_in_use(self, plan: _Plan, services: Services) -> _Generation:
+        """From here on requests begin under this configuration. Nothing waits in here."""
         for provider in plan.settings.enabled():
             unit, post = plan.units[provider.name], plan.posts[provider.name]
             post.reconfigure(provider, plan.settings, probing=_probing(unit, plan.settings))
             self._give_the_word_to(post)
-        self._posted = plan.posts
-        self._generation = _Generation(services, plan.held)
         if text := services.counting.announcement():
             self._journal(Note(level="info", event="usage.scaled", text=text))
+        return _Generation(services, plan.posts, plan.held)
 
     def _give_the_word_to(self, post: Post) -> None:
         """What is known under its name is what this one knows."""
@@ -324,6 +283,82 @@ class House:
             before.be_silent()
         self._spoken_for[post.actor.name] = post
         post.speak_to(self._dispatcher.publish)
+
+
+class House:
+    """The running system. `reload` puts the next configuration in use."""
+
+    def __init__(self, builder: _Builder, plan: _Plan, services: Services) -> None:
+        self._builder = builder
+        self.drain = builder.drain
+        self._generation = builder.put_in_use(plan, services)
+        self._reloading = trio.Lock()
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        fittings: Fittings,
+        *,
+        journal: Tally,
+        world: World,
+        outside: trio.Nursery,
+        inside: trio.Nursery,
+    ) -> "House":
+        """Bring up the first configuration. Connections are kept open in `outside`, actors run in `inside`.
+
+        Raises:
+            OSError, ConfigError: it cannot be brought up.
+        """
+        builder = _Builder(
+            fittings,
+            Budget(settings.retry_budget),
+            journal=journal,
+            world=world,
+            outside=outside,
+            inside=inside,
+        )
+        builder.start_dispatcher()
+        return cls(builder, *await builder.planned(settings))
+
+    @property
+    def services(self) -> Services:
+        """Those of the newest configuration. Whoever works with them for a while takes them with `in_use`."""
+        return self._generation.services
+
+    @contextmanager
+    def in_use(self) -> Iterator[Services]:
+        """The services as they are now; nothing of them is closed while the block runs."""
+        generation = self._generation
+        generation.take()
+        try:
+            yield generation.services
+        finally:
+            generation.give_back()
+
+    async def reload(self, settings: Settings) -> None:
+        """Put another configuration in use, for the requests that come from now on.
+
+        Providers keep their actor where name and address stay, and their connections where nothing about
+        connecting has changed.
+
+        Raises:
+            OSError, ConfigError: it cannot be brought up; the one in use stays in use.
+        """
+        async with self._reloading:
+            plan, services = await self._builder.planned(settings)
+            self._builder.budget.reconfigure(settings.retry_budget)
+            before = self._generation
+            self._generation = self._builder.put_in_use(plan, services)
+            for name, post in before.posts.items():
+                if self._generation.posts.get(name) is not post:
+                    post.probe(None)
+            before.give_back()
+
+    def stop_probing(self) -> None:
+        """The system is being stopped: providers need not be asked any more."""
+        for post in self._generation.posts.values():
+            post.probe(None)
 
 
 def about_connecting(provider: ProviderSettings) -> ProviderSettings:

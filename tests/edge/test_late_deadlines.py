@@ -105,7 +105,7 @@ async def test_an_answer_that_was_being_shown_ends_in_an_error_and_blames_nobody
         autojump_clock.jump(1000)
         body = await client.body()
         assert client.kinds()[-1][1] == "error"
-        assert b"this proxy was stopped" in body
+        assert b"this proxy was suspended" in body
         assert (await house.snapshot("a")).failure_count == 0
         assert [entry.how for entry in house.journal if isinstance(entry, ExchangeEnded)] == ["midfail"]
 

@@ -246,8 +246,8 @@ async def test_requests_without_end_and_reloads_without_end_leave_nothing_behind
             assert (await ask(house)).status == 200
         await trio.testing.wait_all_tasks_blocked()
         # Each `ask` leaves its connection open: five tasks of Hypercorn's.
-        assert len(house.running._lines) == 2
-        assert len(house.running._posts) == 2
+        assert len(house.running._builder.lines) == 2
+        assert len(house.running._builder.posts) == 2
         assert trio.lowlevel.current_statistics().tasks_living - tasks <= 20 * 5
 
 

@@ -13,6 +13,7 @@ from splintr import Tokenizer
 
 from ccproxy_trio import app as root
 from ccproxy_trio.counting.vocabulary import Vocabulary, load
+from ccproxy_trio.fleet import World
 from ccproxy_trio.journal import ExchangeEnded, Note, Tally
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.translate.tokens import Text
@@ -145,7 +146,7 @@ async def test_without_the_extra_tokens_are_estimated(autojump_clock: Clock) -> 
 
 async def test_vocabularies_are_loaded_before_the_first_request() -> None:
     settings = changed(settings_for("a", models=("gpt-4o",)), probe="off")
-    async with root.running(settings, journal=Tally(lambda _: None), world=root.World()) as running:
+    async with root.running(settings, journal=Tally(lambda _: None), world=World()) as running:
         house = House(root.assemble(settings, journal=lambda _: None), [])
         async with house.open(lambda: _given(running)):
             exact = len(Tokenizer.from_pretrained("o200k_base").encode_ordinary(PITFALL))

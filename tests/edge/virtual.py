@@ -24,8 +24,11 @@ from ccproxy_trio.documents.texts import Texts
 from ccproxy_trio.edge.application import Application, build
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.edge.stopping import MEETING, Stopping
+from ccproxy_trio.fleet import World
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.health.snapshot import Snapshot
+from ccproxy_trio.house import Fittings
+from ccproxy_trio.house import House as RunningHouse
 from ccproxy_trio.journal import Entry, Tally
 from ccproxy_trio.routing.question import Query
 from ccproxy_trio.settings.model import DialectOptions, Models, ProviderSettings, Secret, Settings
@@ -227,19 +230,19 @@ async def virtual_house(
     **upstreams: FakeUpstream,
 ) -> AsyncIterator[House]:
     journal: list[Entry] = []
-    world = root.World(draw=lambda: 0.0)
+    world = World(draw=lambda: 0.0)
 
     async def known(names: Iterable[str]) -> Mapping[str, Vocabulary]:
         return {name: (vocabularies or {})[name] for name in names if name in (vocabularies or {})}
 
-    fittings = root.Fittings(
+    fittings = Fittings(
         open_endpoint=lambda provider, _: upstreams[provider.name].connected(),  # type: ignore[arg-type,return-value]
         open_search=None if search is None else lambda *_: nullcontext(search),
         vocabularies=known,
         documents=documents,
     )
 
-    def services() -> AbstractAsyncContextManager[root.House]:
+    def services() -> AbstractAsyncContextManager[RunningHouse]:
         return root.running(settings, journal=Tally(journal.append), world=world, fittings=fittings)
 
     app = build(

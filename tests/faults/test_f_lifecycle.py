@@ -63,16 +63,16 @@ async def test_f07_a_drain_lets_streams_finish_and_tells_the_rest(
         return faults.paused("begin", in_time, f"-end of {request.messages[-1]['content']}")
 
     provider.behaves(reply)
-    proxy = await start_proxy(provider, drain_timeout=1, expect=ENDED)
+    proxy = await start_proxy(provider, drain_timeout=2, expect=ENDED)
     async with AsyncExitStack() as connected:
         clients = await begun(connected, proxy, 20)
         started_at = trio.current_time()
         proxy.process.send_signal(signal.SIGTERM)
         await until(lambda: refuses_new_clients(proxy))
-        assert trio.current_time() - started_at < 0.9
+        assert trio.current_time() - started_at < 1.5
         gate.set()
         heard = [await client.read_to_the_end() for client in clients]
-        assert 0.9 < trio.current_time() - started_at < 3
+        assert 1.9 < trio.current_time() - started_at < 4
     whole = [each for each in heard if b"event: message_stop" in each]
     told = [each for each in heard if b"event: error" in each]
     assert (len(whole), len(told)) == (10, 10)
@@ -186,7 +186,7 @@ async def test_f09_a_broken_file_keeps_the_configuration_that_works(
 
 
 CRASHES = {
-    "the actor": ("ccproxy_trio.actors.provider", "Incarnation._acquire"),
+    "the actor": ("ccproxy_trio.actors.admission", "Incarnation._acquire"),
     "the connection": ("ccproxy_trio.upstream.client", "Upstream._completion"),
     "the translator": ("ccproxy_trio.translate.stream", "Reader.feed"),
 }

@@ -46,11 +46,14 @@ def wanted() -> set[str]:
 
 
 def names_of_tests() -> Iterator[str]:
-    """The name of every test."""
+    """The name of every test, and every text that may be one of its parameter's."""
     for path in TESTS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                yield node.name
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    yield name
+                case ast.Constant(value=str(text)):
+                    yield f"_{text.replace('-', '_')}"
 
 
 def test_every_row_is_a_test_named_by_its_id() -> None:
