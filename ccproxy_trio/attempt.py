@@ -137,16 +137,17 @@ class AttemptRun:
             UpstreamFault: the attempt failed; see `health.verdict` for what follows.
             RequestRefused: the request cannot be put in this dialect at all.
         """
+        await self._what.turns.take()
         while True:
             try:
-                await self._what.turns.take()
                 await self._ask(*self._prepared())
             except UpstreamFault as fault:
                 self._learn(established(self._unproven, fault))
                 question, self._question = self._question, None
                 if self._audience.shown or question is None:
                     raise
-                self._question = self._repaired(question.chat, fault)
+                # Who is cancelled meanwhile needs no fault any more.
+                self._question = await self._repaired(question.chat, fault)  # noqa: ASYNC120
                 if self._question is None:
                     raise
             else:
@@ -171,7 +172,7 @@ class AttemptRun:
             rewrite=self._what.unit.schemas.parameters,
         )
 
-    def _repaired(self, chat: ChatRequest, fault: UpstreamFault) -> Translated | None:
+    async def _repaired(self, chat: ChatRequest, fault: UpstreamFault) -> Translated | None:
         """The request without what the provider complained of, if that is ours to change."""
         found = repair(fault, self._dialect, chat)
         if found is None or found.dialect in self._tried or len(self._tried) > MOST_REPAIRS:
@@ -179,6 +180,7 @@ class AttemptRun:
         self._tried.append(found.dialect)
         self._dialect = found.dialect
         self._unproven = together((*self._unproven, *found.lessons))
+        await self._what.turns.take()  # a rush is refused all at once, too
         translated = self._translated()
         return None if translated.chat == chat else translated
 

@@ -34,7 +34,7 @@ from ccproxy_trio.errand import (
     ending_of,
     until_stopped,
 )
-from ccproxy_trio.health.verdict import Next, Ruling, judge
+from ccproxy_trio.health.verdict import Ruling, judge
 from ccproxy_trio.race import Lane, Race
 from ccproxy_trio.routing.patience import before_it_gives_up
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
@@ -260,13 +260,8 @@ class Exchange:
         lease = await unit.actor.lease(candidate.model, forced=step.forced)
         if isinstance(lease, Refusal):
             # Nothing was sent: another request was quicker. The candidate is out for this round.
-            return Attempt(
-                candidate=candidate,
-                kind=None,
-                next=Next.TRY_ANOTHER,
-                message=lease.why,
-                ended_at=trio.current_time(),
-            )
+            self._services.dispatcher.unspent(step)
+            return Attempt.refused(candidate, lease.why, at=trio.current_time())
         return _Entry(candidate=candidate, unit=unit, lease=lease, texts=texts)
 
     async def _attempt(self, entry: _Entry, lane: Lane | None = None) -> Attempt | None:

@@ -68,6 +68,7 @@ class Reloader:
         self._lock = trio.Lock()
         self._last_fault = ""
         self._seen = terms.loaded.stamp
+        self._noted = terms.loaded.notes
 
     async def asked(self) -> None:
         """Somebody wants the configuration to be read again, whether it has changed or not."""
@@ -100,8 +101,8 @@ class Reloader:
                 if str(error) != self._last_fault:
                     self._broken(error)
                 return
-            self._last_fault = ""
-            if loaded.settings != self._house.services.settings:
+            # Who undoes a mistake wants to read that it is undone.
+            if self._last_fault or loaded.settings != self._house.services.settings:
                 await self._take_on(loaded)
 
     async def _settled(self, path: Path) -> Loaded:
@@ -137,8 +138,9 @@ class Reloader:
         told = "; ".join(differences) if differences else "nothing in it has changed"
         self._tell("info", "config.reloaded", f"Configuration reloaded: {told}.")
         for note in loaded.notes:
-            if note not in self._terms.loaded.notes:
+            if note not in self._noted:
                 self._tell("warning", "config.note", note)
+        self._noted = loaded.notes
         for fixed in fixed_until_restart(before, loaded.settings):
             self._tell("warning", "config.fixed", f"Not changed before the next start: {fixed}.")
 
@@ -149,6 +151,7 @@ class Reloader:
         self._tell("error", "config.broken", text)
 
     def _refuse(self, why: str) -> None:
+        self._last_fault = why
         text = f"The configuration cannot be used, and the one in use stays in use: {why}"
         self._tell("error", "config.refused", text)
 

@@ -84,11 +84,15 @@ class Served(Struct, frozen=True, kw_only=True):
     routes: Routes
 
 
+class Unspent(Struct, frozen=True):
+    """An attempt that had been paid for was not made."""
+
+
 class Describe(Question[DispatcherView], frozen=True, kw_only=True):
     """What do you see?"""
 
 
-Message = Choose | Hedge | BrokeOff | Served | Describe
+Message = Choose | Hedge | BrokeOff | Served | Unspent | Describe
 
 
 # -- the incarnation -----------------------------------------------------------------------------------
@@ -129,6 +133,8 @@ class Incarnation:
                 self._deaths.remember(conversation, provider, self._now())
             case Served():
                 self._served(message)
+            case Unspent():
+                self._budget.give_back(self._now())
             case Describe(slot=slot):
                 slot.fill(DispatcherView(snapshots=dict(self._view), now=self._now()))
             case _:
@@ -267,6 +273,15 @@ class Dispatcher:
         """Say that `provider` has answered a request of this session (None: of no session)."""
         if session is not None and routes.rules.affinity:
             self.mailbox.post(Served(tier=tier, session=session, provider=provider, routes=routes))
+
+    def unspent(self, step: Use) -> None:
+        """Say that the lease of this step was refused, so that what it cost is given back.
+
+        Many may be told to go past the same open circuit at one instant, and one of them is let through.
+        Were it not for this, the others would spend the whole budget on nothing.
+        """
+        if step.paid:
+            self.mailbox.post(Unspent())
 
     def publish(self, snapshot: Snapshot) -> None:
         """Take a provider's snapshot, at once: nothing that the actor does can lose it."""

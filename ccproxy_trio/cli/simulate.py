@@ -36,6 +36,7 @@ UNANSWERED = 1
 USUAL_LENGTH = 120.0  # seconds
 AFTERMATH = 30.0  # seconds that are played behind the last outage, and its longest breaker's wait
 MOST_REQUESTS = 20_000
+SHORTEST = 0.01  # seconds between requests, and of sending them
 WIDEST_STRIP = 100  # cells
 STRIP_MARGIN = 30  # columns left for names
 HOW_TO_PACE = "NAME=FIRST/WHOLE, for example {name}=2s/30s"
@@ -193,8 +194,9 @@ def _scenario(wishes: Wishes, settings: Settings) -> Scenario:
     for outage in outages:
         if outage.begins_at >= lasts:
             raise Refused(
-                f"--outage {outage} begins when the last request has been sent, at {short(lasts)}. Give a "
-                f"longer --for, or let it begin earlier (the time behind the @)."
+                f"--outage {outage}{'' if wishes.outages else ', which is rehearsed where none is given,'} "
+                f"begins when the last request has been sent, at {short(lasts)}. Give a longer --for, or let "
+                "it begin earlier (the time behind the @)."
             )
     return Scenario(
         outages=outages,
@@ -230,8 +232,8 @@ def _time(option: str, text: str) -> float:
         seconds = seconds_of(text)
     except BadTime as error:
         raise Refused(f"{option}: {error}.") from None
-    if seconds < 0.01:
-        raise Refused(f"{option} {text} is too short; give {HOW_TO_WRITE}.")
+    if seconds < SHORTEST:
+        raise Refused(f"{option} {text} is too short: at least {short(SHORTEST)}. Give {HOW_TO_WRITE}.")
     return seconds
 
 
@@ -239,10 +241,12 @@ def _pace(text: str, settings: Settings) -> tuple[str, Pace]:
     name, rest = split_name(text, settings, option="--pace", form=HOW_TO_PACE)
     first, slash, whole = rest.partition("/")
     form = HOW_TO_PACE.format(name=name)
+    if not slash:
+        raise BadOutage(f"--pace {text}: there is no `/` in it. Write {form}.")
     try:
         pace = Pace(seconds_of(first), seconds_of(whole))
     except BadTime as error:
         raise BadOutage(f"--pace {text}: {error}. Write {form}.") from None
-    if not slash or not 0 < pace.first <= pace.whole:
+    if not 0 < pace.first <= pace.whole:
         raise BadOutage(f"--pace {text}: the first content comes before the end. Write {form}.")
     return name, pace

@@ -38,6 +38,10 @@ class Budget:
         self._add(-1.0, now)
         return True
 
+    def give_back(self, now: float) -> None:
+        """What was paid for was not had."""
+        self._add(1.0, now)
+
     def left(self, now: float) -> float:
         """Tokens there are now. Read-only but for what has expired."""
         self._expire(self._index(now))

@@ -36,6 +36,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
     round: int = 0
 
     @classmethod
+    def refused(cls, candidate: Candidate, why: str, *, at: float) -> Self:
+        """One whose lease was refused."""
+        return cls(candidate=candidate, kind=None, next=Next.TRY_ANOTHER, message=why, ended_at=at)
+
+    @classmethod
     def failed(cls, candidate: Candidate, fault: UpstreamFault, *, at: float) -> Self:
         """One that ended in `fault` before anything of it was shown."""
         return cls(
@@ -157,12 +162,16 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 
 class Use(Struct, frozen=True, kw_only=True):
-    """Sleep `after` seconds (mostly 0), then lease this candidate: `forced` past its open breaker or not."""
+    """Sleep `after` seconds (mostly 0), then lease this candidate: `forced` past its open breaker or not.
+
+    `paid`: it took a token of the retry budget, to be given back should the lease be refused.
+    """
 
     candidate: Candidate
     turn: int
     forced: bool = False
     after: float = 0.0
+    paid: bool = False
 
 
 class Wait(Struct, frozen=True, kw_only=True):

@@ -104,6 +104,7 @@ def choose(
     step = _again(case) or _another(case) or _exhausted(case)
     if isinstance(step, Use) and _costs(case, step.candidate):
         budget.take(now)
+        return replace(step, paid=True)
     return step
 
 

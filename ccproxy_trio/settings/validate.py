@@ -138,6 +138,8 @@ class _Walk:
         kind = bare(chosen)
         if TAKES[type(kind)] != json_kind(given):
             return self._wrong_type(wanted, given, path)
+        if isinstance(kind, inspect.LiteralType):
+            chosen = wanted  # numbers may be right beside words, and a refusal names them too
         return _READERS[type(kind)](self, chosen, kind, given, path)
 
     def struct(
@@ -184,8 +186,11 @@ class _Walk:
         problem = text_problem(expanded.text, kind, wanted)
         return self._fault(path, problem) if problem else expanded.text
 
-    def choice(self, _: inspect.Type, kind: inspect.LiteralType, given: str, path: Path) -> object:
-        """One of a few words. What was written is not repeated: a key may have slipped to here."""
+    def choice(self, wanted: inspect.Type, kind: inspect.LiteralType, given: str, path: Path) -> object:
+        """One of a few words. What was written is not repeated: a key may have slipped to here.
+
+        `wanted` is all that would be right, words or not.
+        """
         expanded = self._expand(given, path)
         words = [str(word) for word in kind.values]
         if not expanded.usable:
@@ -193,7 +198,7 @@ class _Walk:
         if expanded.text in words:
             return expanded.text
         hint = "" if expanded.referred else did_you_mean(given, words)
-        return self._fault(path, f"should be {described(kind)}.{hint}")
+        return self._fault(path, f"should be {described(wanted)}.{hint}")
 
     def secret(self, _: inspect.Type, __: inspect.CustomType, given: str, path: Path) -> object:
         """A key, a header's value or a proxy's address."""

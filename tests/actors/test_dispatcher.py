@@ -11,11 +11,13 @@ from ccproxy_trio.actors.dispatcher import Choose, Dispatcher, Exhausted, Incarn
 from ccproxy_trio.actors.kit import RestartPolicy, supervise
 from ccproxy_trio.health.breaker import State
 from ccproxy_trio.health.snapshot import Snapshot
+from ccproxy_trio.health.verdict import Next
 from ccproxy_trio.routing.affinity import by_affinity
 from ccproxy_trio.routing.budget import Budget
-from ccproxy_trio.routing.question import Query, Rules, Use, Wait
+from ccproxy_trio.routing.question import Attempt, Query, Rules, Use, Wait
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import RetryBudget, Strategy
+from ccproxy_trio.wire.faults import FaultKind
 
 Clock = trio.testing.MockClock
 NAMES = ("a", "b", "c")
@@ -360,4 +362,30 @@ async def test_a_reload_that_takes_a_pins_provider_away_sends_its_session_by_the
         nursery.start_soon(dispatcher.mailbox.serve, incarnation(dispatcher).handle)
         dispatcher.served("c", HOMES["a"], tier="big", routes=AFFINE)
         assert await first(dispatcher, HOMES["a"], smaller) == "a"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_refused_lease_would_have_cost_is_given_back(dispatcher: Dispatcher) -> None:
+    one_token = Incarnation(
+        view=dispatcher.view,
+        budget=Budget(RetryBudget(ratio=0.0, min_per_s=0.1, ttl=10.0)),
+        now=trio.current_time,
+        seed=lambda: 0,
+    )
+    timed_out = Attempt(
+        candidate=Candidate("a", "m"),
+        kind=FaultKind.CONTENT_TIMEOUT,
+        next=Next.TRY_ANOTHER,
+        ended_at=trio.current_time(),
+    )
+    query, ways = Query(tier="big", model="claude-opus", turn=0, attempts=(timed_out,)), routes("priority")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dispatcher.mailbox.serve, one_token.handle)
+        step = await dispatcher.choose(query, ways)
+        assert isinstance(step, Use)
+        assert not isinstance(await dispatcher.choose(query, ways), Use)
+        dispatcher.unspent(step)
+        assert isinstance(await dispatcher.choose(query, ways), Use)
+        dispatcher.unspent(Use(candidate=step.candidate, turn=0))  # it was free
+        assert not isinstance(await dispatcher.choose(query, ways), Use)
         nursery.cancel_scope.cancel()

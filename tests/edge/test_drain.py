@@ -119,6 +119,17 @@ async def test_a_signal_more_ends_everything_at_once(autojump_clock: Clock) -> N
         assert event_of(body)["error"]["type"] == "overloaded_error"
 
 
+async def test_a_longer_time_given_later_gives_nobody_more(autojump_clock: Clock) -> None:
+    async with virtual_house(SETTINGS, a=FakeUpstream(for_ever)) as house:
+        client = await streaming(house)
+        await client.head()
+        began_at = trio.current_time()
+        house.running.drain.begin(5.0)
+        house.running.drain.begin(50.0)
+        await client.body()
+        assert trio.current_time() == began_at + 5.0
+
+
 async def test_a_request_that_was_on_its_way_is_not_taken_on_and_readiness_is_gone_at_once(
     autojump_clock: Clock,
 ) -> None:
@@ -179,14 +190,14 @@ async def test_a_client_that_does_not_read_holds_nothing_up(autojump_clock: Cloc
 
 
 async def test_nobody_is_probed_any_more(autojump_clock: Clock) -> None:
-    a = FakeUpstream(for_ever)
+    a = FakeUpstream(silent_for(80.0, hello))  # who answers well is not probed anyway
     async with virtual_house(replace(SETTINGS, health_check_interval=2.0, drain_timeout=60.0), a=a) as house:
-        client = await streaming(house)
-        await client.head()
+        await streaming(house)
         await trio.sleep(5)
         await house.stop()
         await trio.testing.wait_all_tasks_blocked()
         before = len(a.probed_at)
         await trio.sleep(30)
-        assert len(a.probed_at) == before > 0
+        assert len(a.probed_at) == before >= 2
+        assert house.connections == 1  # all this while it has been draining
         house.stopping.hurry()

@@ -160,6 +160,24 @@ async def test_at_another_address_it_is_another_provider(autojump_clock: Clock) 
         assert view["a"].state is State.CLOSED
 
 
+async def test_what_a_retired_namesake_meets_later_is_not_told_of_the_new_one(autojump_clock: Clock) -> None:
+    gate = trio.Event()
+
+    async def fails_late(_: FakeAnswer) -> None:
+        await gate.wait()
+
+    settings = settings_for("a", "b", circuit_breaker=BreakerSettings(failure_threshold=1))
+    async with virtual_house(settings, a=FakeUpstream(fails_late), b=FakeUpstream(hello)) as house:
+        late = Client(house.connect())
+        await late.post({})
+        await trio.testing.wait_all_tasks_blocked()
+        await house.running.reload(changed(settings, "a", base_url="https://new.example/v1"))
+        gate.set()
+        assert await late.head() == 200  # by b
+        view = house.running.services.dispatcher.view
+        assert (view["a"].state, view["a"].failure_count) == (State.CLOSED, 0)
+
+
 async def test_what_cannot_be_brought_up_changes_nothing(autojump_clock: Clock) -> None:
     settings = settings_for("a")
     unreachable = FakeUpstream(hello)
@@ -349,6 +367,42 @@ async def test_a_broken_file_is_told_with_all_its_faults_in_one_entry(
         file.write(entry("a"))
         await reloader.look(file.path)
         assert told(house)[-1] == ("config.reloaded", "Configuration reloaded: removed b.")
+
+
+async def test_who_undoes_a_mistake_is_told_so(file: File, autojump_clock: Clock) -> None:
+    async with virtual_house(
+        load(file.path, {}).settings, a=FakeUpstream(hello), b=FakeUpstream(hello)
+    ) as house:
+        reloader, right = file.reloader(house), file.path.read_text()
+        file.write(entry("a", timeuot=3), entry("b"))
+        await reloader.look(file.path)
+        file.path.write_text(right)
+        await reloader.look(file.path)
+        assert [event for event, _ in told(house)] == ["config.broken", "config.reloaded"]
+        file.path.write_text(right.replace("{", "{ ", 1))
+        await reloader.look(file.path)
+        assert len(told(house)) == 2  # once
+
+        file.write(entry("a"))
+        file.doors = ["0.0.0.0:8082"]
+        await reloader.look(file.path)
+        file.doors = []
+        file.path.write_text(right)
+        await reloader.look(file.path)
+        assert [event for event, _ in told(house)[2:]] == ["config.refused", "config.reloaded"]
+
+
+async def test_a_note_on_the_file_is_told_when_it_comes_up_and_not_at_each_reload(file: File) -> None:
+    async with virtual_house(
+        load(file.path, {}).settings, a=FakeUpstream(hello), b=FakeUpstream(hello)
+    ) as house:
+        reloader = file.reloader(house)
+        for affinity, patience in ((True, 1), (True, 2), (False, 3), (True, 4)):
+            file.write(entry("a"), entry("b"), session_affinity=affinity, patience=patience)
+            await reloader.asked()
+        notes = [text for event, text in told(house) if event == "config.note"]
+        assert len(notes) == 2
+        assert all("session_affinity" in note for note in notes)
 
 
 async def test_a_file_that_is_still_being_written_is_no_broken_file(

@@ -48,10 +48,8 @@ async def test_c12_when_all_are_open_each_is_asked_at_most_once_a_second(
         await tells(proxy, provider.name, state="open")
     opened_at = trio.current_time()
     told: list[httpx.Response] = []
-    with trio.move_on_at(opened_at + 3) as three_seconds:
-        while True:
-            told.append(await post(proxy, asks()))
-    assert three_seconds.cancelled_caught
+    while trio.current_time() < opened_at + 3:
+        told.append(await post(proxy, asks()))
     for provider in both:
         forced = [request.at for request in provider.requests if request.at > opened_at]
         assert 2 <= len(forced) <= 4

@@ -362,5 +362,5 @@ class BreakerMachine(RuleBasedStateMachine):
         assert self.breaker.admits(self.now + 1e6)
 
 
-BreakerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+BreakerMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
 TestBreakerAgainstModel = BreakerMachine.TestCase

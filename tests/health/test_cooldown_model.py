@@ -137,5 +137,5 @@ class CoolDownMachine(RuleBasedStateMachine):
         assert all(until <= self.now + self.longest for until in self.rests.cooling(self.now).values())
 
 
-CoolDownMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+CoolDownMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 TestCoolDownsAgainstModel = CoolDownMachine.TestCase

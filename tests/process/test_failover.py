@@ -8,7 +8,7 @@ import trio
 from tests.conftest import Providers, StartProxy
 from tests.support import faults
 from tests.support.chunks import reasoning_chunks, role_chunk, says
-from tests.support.client import asks, events_of, get, kinds_of, post, text_of
+from tests.support.client import asks, events_of, get, kinds_of, post, text_of, told
 from tests.support.proxy import Proxy
 from tests.support.scripted import raw_reply
 
@@ -50,14 +50,7 @@ streaming = pytest.mark.parametrize("streamed", [True, False], ids=["stream", "w
 
 async def ask_once(proxy: Proxy, *, streamed: bool) -> str:
     """The text of one good answer."""
-    answer = await post(proxy, asks(stream=streamed))
-    assert answer.status_code == 200, answer.text
-    if not streamed:
-        return str(answer.json()["content"][0]["text"])
-    events = events_of(answer.text)
-    assert kinds_of(events).count("message_start") == 1
-    assert kinds_of(events)[-1] == "message_stop"
-    return text_of(events)
+    return told(await post(proxy, asks(stream=streamed)), streamed=streamed)
 
 
 @streaming

@@ -7,7 +7,7 @@ import trio
 from tests.conftest import Providers, StartProxy
 from tests.support import faults
 from tests.support.chunks import says
-from tests.support.client import asks, client_of, events_of, get, kinds_of, text_of
+from tests.support.client import asks, client_of, get, told
 
 pytestmark = pytest.mark.process
 streaming = pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
@@ -16,17 +16,6 @@ HANGS = {
     "headers, then silent": faults.headers_then_silent,
     "comments for ever": faults.comments_for_ever,
 }
-
-
-def told(answer: httpx.Response, *, streamed: bool) -> str:
-    """The text of one good answer."""
-    assert answer.status_code == 200, answer.text
-    if not streamed:
-        return "".join(block["text"] for block in answer.json()["content"])
-    events = events_of(answer.text)
-    assert kinds_of(events).count("message_start") == 1
-    assert kinds_of(events)[-1] == "message_stop"
-    return text_of(events)
 
 
 @streaming

@@ -77,3 +77,11 @@ def test_other_numbers_count_from_now_on_and_keep_what_was_deposited() -> None:
     assert budget.left(0.0) == 1.0 + 2.0 + 5.0
     budget.reconfigure(RetryBudget(ratio=2.0, min_per_s=0.5, ttl=20.0))
     assert budget.left(0.0) == 10.0
+
+
+def test_what_was_not_had_is_given_back() -> None:
+    budget = Budget(RetryBudget(ratio=0.0, min_per_s=0.1, ttl=10.0))
+    assert budget.take(100.0)
+    assert not budget.take(100.0)
+    budget.give_back(100.0)
+    assert budget.take(100.0)

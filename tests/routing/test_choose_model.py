@@ -233,7 +233,7 @@ class Walk:
         )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.integers(0, 2**32))
 def test_every_walk_ends_and_every_step_of_it_keeps_what_is_promised(seed: int) -> None:
     Walk(seed).run()

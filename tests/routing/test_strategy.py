@@ -115,7 +115,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_a_failed_provider_is_out_for_the_round_with_all_its_models(kind: FaultKind) -> None:
-    assert ask(query(failed(A, kind)), candidates=(A, A2, B)) == Use(candidate=B, turn=0)
+    assert used(ask(query(failed(A, kind)), candidates=(A, A2, B))) == B
 
 
 @pytest.mark.parametrize("kind", [K.RATE_LIMITED, K.MODEL_NOT_FOUND, K.MODEL_ACCESS])
@@ -194,7 +194,7 @@ def test_past_the_deadline_nothing_is_tried() -> None:
 def test_where_nothing_was_sent_the_same_candidate_is_asked_once_more_at_once(
     kind: FaultKind, after: float
 ) -> None:
-    assert ask(query(failed(A, kind))) == Use(candidate=A, turn=0, after=after)
+    assert ask(query(failed(A, kind))) == Use(candidate=A, turn=0, after=after, paid=True)
     assert used(ask(query(failed(A, kind), failed(A, kind)))) == B
 
 
@@ -281,7 +281,9 @@ def test_a_failure_of_an_earlier_round_is_not_retried_as_if_it_were_new() -> Non
 def test_the_same_failure_twice_is_told_apart_by_its_round() -> None:
     """The last attempt equals one of this round in all but the round."""
     attempts = [failed(A, K.CONNECT, at=98.0, round=0), failed(A, K.CONNECT, at=98.0, round=1)]
-    assert ask(query(*attempts, round=1), candidates=(A,), now=99.0) == Use(candidate=A, turn=0, after=0.0)
+    assert ask(query(*attempts, round=1), candidates=(A,), now=99.0) == Use(
+        candidate=A, turn=0, after=0.0, paid=True
+    )
 
 
 # -- waiting -------------------------------------------------------------------------------------------

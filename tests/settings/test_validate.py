@@ -198,6 +198,7 @@ def test_a_wrong_value_of_a_provider(key: str, value: object, message: str | re.
             "failure_threshold: There is no such key here; it belongs in `circuit_breaker`.",
         ),
         ({"ratio": 5}, "ratio: There is no such key here; it belongs in `retry_budget`."),
+        ({"hedge_after": "p96"}, 'hedge_after: should be a number of seconds or "p95".'),
         ({"base_url": "x"}, "base_url: There is no such key here; it belongs in a provider."),
         ({"big": []}, "big: There is no such key here; it belongs in a provider's `models`."),
         ({"vision": True}, "vision: There is no such key here; it belongs in a provider's `options`."),

@@ -156,9 +156,9 @@ def test_a_hedge_is_rehearsed_too() -> None:
     assert met(visit) == [("first", "outrun"), ("second", "ok")]
 
 
-def test_an_hour_passes_in_much_less() -> None:
+def test_twenty_minutes_pass_in_much_less() -> None:
     began = time.monotonic()
-    outcome = rehearsed(settings_of("first", "second"), "first=10m@10m", every=2.0, lasts=3600.0)
-    assert len(outcome.visits) == 1800
-    assert outcome.ended_at >= 3600
+    outcome = rehearsed(settings_of("first", "second"), "first=5m@5m", every=2.0, lasts=1200.0)
+    assert len(outcome.visits) == 600
+    assert outcome.ended_at >= 1200
     assert time.monotonic() - began < outcome.ended_at / 60

@@ -122,3 +122,14 @@ def error_of(response: httpx.Response) -> tuple[int, str, str]:
     assert envelope["request_id"] == response.headers["request-id"]
     assert response.headers["content-type"].startswith("application/json")
     return response.status_code, envelope["error"]["type"], envelope["error"]["message"]
+
+
+def told(answer: httpx.Response, *, streamed: bool) -> str:
+    """The text of what must be one good answer."""
+    assert answer.status_code == 200, answer.text
+    if not streamed:
+        return "".join(block["text"] for block in answer.json()["content"])
+    events = events_of(answer.text)
+    assert kinds_of(events).count("message_start") == 1
+    assert kinds_of(events)[-1] == "message_stop"
+    return text_of(events)
