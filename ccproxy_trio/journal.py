@@ -74,10 +74,11 @@ class BreakerMoved(Struct, frozen=True, kw_only=True):
 
 
 class Cooling(Struct, frozen=True, kw_only=True):
-    """A provider (or one of its models) rests after a rate limit."""
+    """A provider (or one of its models) rests, because it asked for that. `reason` is a `FaultKind` value."""
 
     provider: str
     model: str | None
+    reason: str
     seconds: float
 
 

@@ -1,9 +1,9 @@
 """`python -m tests`: everything that must hold, from style to the real Claude Code, in one command.
 
-Each step runs whatever became of those before it; the summary at the end says which failed. What only reads
-the code, and the benchmarks, run beside the tests that need no real time, and are shown behind them. What
-runs in real time mostly waits, so two such steps run at once; each is shown when it is over. Where npm or
-`unshare` is missing, the tests that need them are skipped with that reason, but not with `CI` set.
+Each step runs whatever became of the others; the summary at the end says which failed. Two run at a time,
+and each is shown when it is over: first what keeps a processor busy, then what runs in real time and mostly
+waits. Where npm or `unshare` is missing, the tests that need them are skipped with that reason, but not with
+`CI` set.
 
 Tests with processes run twice where the transport to the providers could make a difference: once on our own,
 once on httpx's. Of Claude Code's tests these are the ones in which providers fail.
@@ -30,6 +30,9 @@ FAULTS = "tests/faults"
 BENCHMARKS = ["tests/benchmarks", "tests/test_benchmarks.py", "tests/test_gauge.py", "tests/test_profile.py"]
 ASYNC_CODE = ["ccproxy_trio", "benchmarks", "tests/support"]  # the slowest of the checks: not all tests
 PURE_FLOOR = ["translate", "routing", "health", "wire", "journal", "settings.model"]
+FLOOR_TESTS = [f"tests/{room}" for room in ("translate", "routing", "health", "wire", "settings")]
+FLOOR_TESTS += ["tests/test_journal.py"]
+IN_PROCESS = ["-m", "not process and not claude"]
 # 114 wants every startable function listed on the command line, 124 takes the views and protocols that Quart
 # awaits for mistakes, 127 wants another HTTP library; the rest are off by default, which naming any undoes.
 ASYNC_RULES_OFF = "ASYNC114,ASYNC124,ASYNC127,ASYNC106,ASYNC900,ASYNC910,ASYNC911,ASYNC912,ASYNC913"
@@ -79,16 +82,22 @@ def _async_code() -> list[str]:
 
 
 def _pure_floor() -> Iterator[Step]:
-    """Everything in one process; the floor without I/O must be covered whole, branches too."""
+    """The floor without I/O, whose own tests must cover it whole, branches too."""
     coverage = [sys.executable, "-m", "coverage"]
     yield Step("coverage erase", [*coverage, "erase"])
-    in_process = [*PYTEST[1:], "-m", "not process and not claude"]
     # Tracing doubles the time of what it traces.
     traced = f"--source={','.join(f'ccproxy_trio.{room}' for room in PURE_FLOOR)}"
-    yield Step("tests: in process", [*coverage, "run", "--branch", traced, *in_process])
+    run = [*coverage, "run", "--branch", traced, *PYTEST[1:], *IN_PROCESS, *FLOOR_TESTS]
+    yield Step("tests: the pure floor", run)
     yield Step("coverage combine", [*coverage, "combine", "-q"])
     limits = ["--fail-under=100", "--show-missing", "--skip-covered"]
     yield Step("coverage of the pure floor", [*coverage, "report", *limits])
+
+
+def _in_process() -> Step:
+    """Everything else in one process."""
+    others = [f"--ignore={path}" for path in FLOOR_TESTS]
+    return Step("tests: in process", [*PYTEST, *IN_PROCESS, *others])
 
 
 def _installation() -> Iterator[Step]:
@@ -141,26 +150,31 @@ def show(step: Step) -> Result:
     return result
 
 
-def told(running: Iterable[Future[tuple[Result, bytes]]]) -> Iterator[Result]:
-    """Show what ran unseen."""
-    for result, printed in (done.result() for done in running):
-        print(f"\n=== {result.name}\n{printed.decode(errors='replace')}", end="", flush=True)
-        yield result
+def told(running: Iterable[Future[list[tuple[Result, bytes]]]]) -> Iterator[Result]:
+    """Show what ran unseen, as it ends."""
+    for ended in as_completed(running):
+        for result, printed in ended.result():
+            print(f"\n=== {result.name}\n{printed.decode(errors='replace')}", end="", flush=True)
+            yield result
+
+
+def two_at_once(*works: Iterable[Step]) -> Iterator[Result]:
+    """Do the works, two at a time; the steps of each one after the other."""
+
+    def done(work: Iterable[Step]) -> list[tuple[Result, bytes]]:
+        return [run(step, output=subprocess.PIPE) for step in work]
+
+    with ThreadPoolExecutor(max_workers=2) as workers:
+        yield from told([workers.submit(done, work) for work in works])
 
 
 def main() -> int:
     """Run every step and sum up."""
     started_at = time.monotonic()
-    with ThreadPoolExecutor(max_workers=1) as unseen:
-        aside = [*readings(), _benchmarks()]
-        reading = [unseen.submit(run, step, output=subprocess.PIPE) for step in aside]
-        results = [show(step) for step in _pure_floor()]
-        results += told(reading)
+    print("Two steps at a time, each shown when it is over.", flush=True)
+    results = [*two_at_once([_in_process()], _pure_floor(), [_benchmarks()], readings())]
     results += map(show, _installation())
-    print("\n=== two at once, each shown when it is over", flush=True)
-    with ThreadPoolExecutor(max_workers=2) as unseen:
-        waiting = [unseen.submit(run, step, output=subprocess.PIPE) for step in _in_real_time()]
-        results += told(as_completed(waiting))
+    results += two_at_once(*([step] for step in _in_real_time()))
     print("\n=== summary")
     for each in results:
         print(f"{'ok  ' if each.good else 'FAIL'} {each.seconds:6.1f} s  {each.name}")

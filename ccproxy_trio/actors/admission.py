@@ -171,7 +171,9 @@ class Incarnation:
     def _cool(self, model: str, fault: UpstreamFault, now: float) -> None:
         seconds = self._rests.limit(model, fault, now)
         cooled = None if fault.whole_provider or fault.kind is FaultKind.QUOTA else model
-        self._around.journal(Cooling(provider=self._around.name, model=cooled, seconds=seconds))
+        reason = str(fault.kind)
+        entry = Cooling(provider=self._around.name, model=cooled, reason=reason, seconds=seconds)
+        self._around.journal(entry)
 
     def _learn(self, model: str, lesson: Lesson) -> None:
         new = self._around.notebook.learn(model, lesson)

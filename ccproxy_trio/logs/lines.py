@@ -185,10 +185,11 @@ def _breaker_moved(entry: BreakerMoved, palette: Palette) -> Line:
 def _cooling(entry: Cooling, palette: Palette) -> Line:
     who = tag(entry.provider, palette)
     which = f" {entry.model}" if entry.model else ""
+    why = entry.reason.replace("_", " ").capitalize()
     return Line(
         "warning",
         "cooldown.set",
-        marked("warning", who, which, f" Rate limited: rests for {span(entry.seconds)}"),
+        marked("warning", who, which, f" {why}: rests for {span(entry.seconds)}"),
     )
 
 

@@ -173,7 +173,7 @@ async def test_a_rate_limit_rests_one_model_and_leaves_the_breaker_alone(
     snapshot = await bench.snapshot()
     assert (snapshot.state, snapshot.failure_count) == (State.CLOSED, 0)
     assert [e for e in bench.journal if isinstance(e, Cooling)] == [
-        Cooling(provider="alpha", model="m", seconds=30.0)
+        Cooling(provider="alpha", model="m", reason="rate_limited", seconds=30.0)
     ]
     await trio.sleep(30)
     assert isinstance(await bench.provider.lease("m"), Lease)

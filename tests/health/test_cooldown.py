@@ -115,3 +115,14 @@ def test_readiness_never_moves_nearer(steps: list[tuple[float, float | None, boo
         assert ready >= known or known <= now
         assert 0.0 <= seconds <= 3600.0 + 1e-6
         known = ready
+
+
+def test_what_was_refused_to_one_key_is_forgotten_with_it() -> None:
+    r = rests()
+    first = r.limit("a", limited(), 0.0)
+    r.limit("b", limited(30.0), 0.0)
+    r.exclude("c", 0.0, why=FaultKind.MODEL_ACCESS)
+    r.forget()
+    assert [r.ready_at(model, 1.0) for model in "abc"] == [1.0, 1.0, 1.0]
+    assert (r.cooling(1.0), r.excluded(1.0)) == ({}, {})
+    assert r.limit("a", limited(), 1.0) == first  # the streak is over too

@@ -115,14 +115,14 @@ CASES = [
         "✅ [openai] Circuit closed: trial succeeded",
     ),
     (
-        Cooling(provider="openai", model="gpt-4o", seconds=12),
+        Cooling(provider="openai", model="gpt-4o", reason="rate_limited", seconds=12),
         "warning",
         "⚠️  [openai] gpt-4o Rate limited: rests for 12 s",
     ),
     (
-        Cooling(provider="openai", model=None, seconds=190),
+        Cooling(provider="openai", model=None, reason="server_error", seconds=190),
         "warning",
-        "⚠️  [openai] Rate limited: rests for 3 min 10 s",
+        "⚠️  [openai] Server error: rests for 3 min 10 s",
     ),
     (
         ModelExcluded(provider="openai", model="o9", reason="model_not_found", seconds=600),

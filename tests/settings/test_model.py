@@ -73,3 +73,8 @@ def test_a_providers_transport_goes_before_the_files() -> None:
     assert [settings.transport_of(each) for each in settings.providers] == ["trio", "httpx-http2"]
     settings = Settings(providers=(ours, its_own), transport="httpx")
     assert [settings.transport_of(each) for each in settings.providers] == ["httpx", "httpx-http2"]
+
+
+def test_a_providers_word_on_hedging_goes_before_the_files_and_zero_means_never() -> None:
+    settings = Settings(providers=(one(), one(hedge_after="p95"), one(hedge_after=0.0)), hedge_after=2.0)
+    assert [settings.hedge_after_of(each) for each in settings.providers] == [2.0, "p95", None]

@@ -43,7 +43,10 @@ def test_the_threshold_is_the_one_configured(threshold: int) -> None:
 def test_a_rest_lasts_as_long_as_the_provider_asked() -> None:
     outcome = rehearsed(settings_of("first", "second"), "first=1s@4s:429=15s", lasts=40.0)
     (rest,) = [event for event in outcome.events if isinstance(event.entry, Cooling)]
-    assert (round(rest.at, 6), rest.entry) == (4.2, Cooling(provider="first", model="m", seconds=15.0))
+    assert (round(rest.at, 6), rest.entry) == (
+        4.2,
+        Cooling(provider="first", model="m", reason="rate_limited", seconds=15.0),
+    )
     seconds = [visit.sent_at for visit in outcome.visits if visit.provider == "second"]
     assert seconds == [4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0]
 
