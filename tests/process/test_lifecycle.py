@@ -69,7 +69,7 @@ def worker_of(pid: int) -> int:
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_f09_a_changed_file_is_taken_on_under_a_running_stream(
-    form: Form, tmp_path: Path, providers: Providers, start_proxy: StartProxy
+    form: Form, tmp_path: Path, providers: Providers, start_proxy: StartProxy, transport: dict[str, str]
 ) -> None:
     old, new, gate = providers.start("old"), answering(providers, "new"), trio.Event()
     old.plays(faults.paused("before", gate, "after"))
@@ -82,7 +82,7 @@ async def test_f09_a_changed_file_is_taken_on_under_a_running_stream(
         async for piece in answer.aiter_text():
             text += piece
             if "before" in text and not gate.is_set():
-                put_in_place(config_path(tmp_path), config_of([new.entry()]))
+                put_in_place(config_path(tmp_path), config_of([new.entry()], **transport))
                 await until(lambda: "Configuration reloaded: added new; removed old." in proxy.output, proxy)
                 assert await said(proxy) == "from new"
                 gate.set()
@@ -168,6 +168,7 @@ def started_on_a_terminal(arguments: list[str], *, home: Path) -> tuple[int, Pri
     """`ccproxy-trio ARGUMENTS`, the leader of a session whose terminal is the one returned."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under `nohup`
         environment = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "dumb"}
         command = [sys.executable, "-m", "ccproxy_trio", *arguments]
         os.execve(sys.executable, command, environment | {"PYTHONPATH": str(Path(__file__).parents[2])})
