@@ -14,6 +14,7 @@ from benchmarks.answers import END_OF_ANSWER
 from benchmarks.soak import Health, Kill, Left, Report, draw, promises
 from benchmarks.soak_clients import Ending, Reply, expected_text
 from benchmarks.soak_page import FIGURES, PAGE, block, with_figures
+from tests.faults.test_rows import names_of_tests
 
 ROOT = Path(__file__).parents[2]
 SHAPE = "held-3"
@@ -145,9 +146,6 @@ def test_a_page_without_a_place_for_figures_is_refused() -> None:
 
 def test_every_row_on_the_page_has_a_test_that_bears_its_id() -> None:
     rows = set(re.findall(r"\b[A-K][0-9]{2}\b", PAGE.read_text()))
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    borne = {
-        found.upper() for found in re.findall(r"(?:test_|\bid=\"|_)([a-k][0-9]{2})[_-]", tests, re.IGNORECASE)
-    }
+    borne = {row.upper() for name in names_of_tests() for row in re.findall(r"_([a-k]\d\d)(?=_|$)", name)}
     assert len(rows) > 50
     assert rows <= borne, f"no test bears {', '.join(sorted(rows - borne))}"
