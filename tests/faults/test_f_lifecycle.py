@@ -59,8 +59,9 @@ async def test_f07_a_drain_lets_streams_finish_and_tells_the_rest(
     provider, gate, never = providers.start("alpha"), trio.Event(), trio.Event()
 
     def reply(request: Request) -> Reply:
-        in_time = gate if len(provider.requests) <= 10 else never
-        return faults.paused("begin", in_time, f"-end of {request.messages[-1]['content']}")
+        asked = request.messages[-1]["content"]
+        in_time = gate if int(asked.removeprefix("number-")) < 10 else never
+        return faults.paused("begin", in_time, f"-end of {asked}")
 
     provider.behaves(reply)
     proxy = await start_proxy(provider, drain_timeout=2, expect=ENDED)
