@@ -175,10 +175,10 @@ def long(pytestconfig: pytest.Config) -> None:
 
 
 @pytest.mark.usefixtures("long")
-@pytest.mark.parametrize("begun", [True, False], ids=["behind content", "before content"])
+@pytest.mark.parametrize("begun", [True, False], ids=["behind content", "before anything"])
 async def test_k10_pings_do_not_keep_a_stream_alive(begun: bool, gateway: Gateway, code: ClaudeCode) -> None:
-    said = (BLOCK, words("half")) if begun else ()
-    gateway.plays(stream(START, *said, ends=(Repeat((PING.data,), 10.0),)), GOOD)
+    said = (START, BLOCK, words("half")) if begun else ()
+    gateway.plays(stream(*said, ends=(Repeat((PING.data,), 10.0),)), GOOD)
     with trio.fail_after(400):
         assert_good(await code.ask("Talk.", within=400))
     assert [request.body.get("stream", False) for request in gateway.requests] == [True, not begun]
