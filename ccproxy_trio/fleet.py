@@ -188,15 +188,8 @@ class Post(Shared):
             Exception: the actor's own, when restarting it does not help.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(
-                partial(
-                    supervise,
-                    self._incarnate,
-                    name=f"provider {self._around.name}",
-                    policy=RestartPolicy(),
-                    report=partial(report_crash, self._journal),
-                )
-            )
+            name = f"provider {self._around.name}"
+            nursery.start_soon(partial(keep_up, self._incarnate, name=name, journal=self._journal))
             await self._spoke.wait()
             task_status.started()
             await self.until_unused()
@@ -250,9 +243,17 @@ def trial_timeout(provider: ProviderSettings) -> float:
     return provider.content_within + 30.0
 
 
-def report_crash(journal: Journal, crash: Crash) -> None:
-    """Tell the operator of a supervised actor that crashed."""
-    journal(ActorCrashed(actor=crash.actor, error=blame(crash.error), restart_in=crash.restart_in))
+async def keep_up(incarnate: Callable[[int], Awaitable[None]], *, name: str, journal: Journal) -> None:
+    """Run an actor under supervision, and tell the operator when it crashes.
+
+    Raises:
+        Exception: the actor's own, when restarting it does not help.
+    """
+
+    def tell(crash: Crash) -> None:
+        journal(ActorCrashed(actor=crash.actor, error=blame(crash.error), restart_in=crash.restart_in))
+
+    await supervise(incarnate, name=name, policy=RestartPolicy(), report=tell)
 
 
 def _nowhere(_: Snapshot) -> None:

@@ -7,7 +7,7 @@ any more is closed then.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -16,14 +16,13 @@ import trio
 from msgspec import Struct
 
 from ccproxy_trio.actors.dispatcher import Dispatcher, Incarnation, Routes
-from ccproxy_trio.actors.kit import RestartPolicy, supervise
 from ccproxy_trio.attempt import Unit
 from ccproxy_trio.counting.sizes import Counting, seats_of, vocabularies_needed
 from ccproxy_trio.counting.vocabulary import Vocabulary, load
 from ccproxy_trio.documents.texts import NoReader, Texts
 from ccproxy_trio.drain import Drain
 from ccproxy_trio.errand import Services
-from ccproxy_trio.fleet import Line, Post, Probing, Shared, World, identity, report_crash
+from ccproxy_trio.fleet import Line, Post, Probing, Shared, World, identity, keep_up
 from ccproxy_trio.journal import Note, Tally
 from ccproxy_trio.routing.budget import Budget
 from ccproxy_trio.routing.patience import content_within
@@ -150,15 +149,7 @@ class _Builder:
             )
             await dispatcher.mailbox.serve(incarnation.handle)
 
-        self._inside.start_soon(
-            partial(
-                supervise,
-                incarnate,
-                name="dispatcher",
-                policy=RestartPolicy(),
-                report=partial(report_crash, self._journal),
-            )
-        )
+        self._inside.start_soon(partial(keep_up, incarnate, name="dispatcher", journal=self._journal))
 
     async def planned(self, settings: Settings) -> tuple[_Plan, Services]:
         """Bring up what the configuration needs and does not find running.
@@ -167,15 +158,15 @@ class _Builder:
             OSError, ConfigError: it cannot be brought up; nothing of it stays.
         """
         plan = _Plan(settings)
-        try:
+        with ExitStack() as undo:
+            undo.callback(plan.drop)
             for provider in settings.enabled():
                 await self._plan_provider(plan, provider)
             if settings.web_search is not None and self._fittings.open_search is not None:
                 plan.search = await self._searched(plan, settings.web_search)
-            return plan, await self._services(plan)
-        except BaseException:
-            plan.drop()
-            raise
+            services = await self._services(plan)
+            undo.pop_all()
+        return plan, services
 
     async def _plan_provider(self, plan: _Plan, provider: ProviderSettings) -> None:
         post = next((p for p in self.posts if p.key == identity(provider) and not p.is_over), None)
