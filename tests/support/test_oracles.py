@@ -108,7 +108,8 @@ async def test_what_a_process_holds_can_be_asked_for(scene: Scene) -> None:
     holdings = holdings_of(scene.proxy)
     assert holdings.inside is not None
     assert (holdings.inside.lent, holdings.inside.kept) == (0, 1)
-    assert any("Mailbox" in name or "supervise" in name for name in holdings.inside.tasks), holdings.inside
+    kept_up = holdings.inside.tasks["ccproxy_trio.fleet.keep_up"]
+    assert kept_up == len(["the provider", "the dispatcher"]), sorted(holdings.inside.tasks)
     assert descriptors(scene.proxy.process.pid)["anon_inode"] >= 1  # what it waits on
     assert threads(scene.proxy.process.pid) >= 1
     assert isinstance(scene.proxy.process, Forked)
