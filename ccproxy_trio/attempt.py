@@ -18,20 +18,20 @@ from ccproxy_trio.health.lessons import Lesson, together
 from ccproxy_trio.health.verdict import Verdict, judge
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings
-from ccproxy_trio.translate.adjust import established, repair
+from ccproxy_trio.translate.adjust import established
 from ccproxy_trio.translate.dialect import Dialect, with_lessons
 from ccproxy_trio.translate.memory import SchemaMemory
 from ccproxy_trio.translate.parts import Finished, Part, content_bearing
 from ccproxy_trio.translate.pdf import PdfText
-from ccproxy_trio.translate.request import Target, Translated, translate
-from ccproxy_trio.translate.stream import Reader
+from ccproxy_trio.translate.question import Answering, Asked, Question
+from ccproxy_trio.translate.request import Target
+from ccproxy_trio.translate.wires import put
 from ccproxy_trio.turns import Turns
 from ccproxy_trio.upstream.endpoint import Answered, Endpoint
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.events import Usage
 from ccproxy_trio.wire.faults import FaultKind, Untranslatable, UpstreamFault
-from ccproxy_trio.wire.openai import ChatRequest, encode
-from ccproxy_trio.wire.sse import Decoder, SseEvent
+from ccproxy_trio.wire.sse import SseEvent
 
 USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
 REST_WITHIN = 0.1  # seconds for the rest of a finished body, so that its connection can be used again
@@ -71,23 +71,32 @@ class Kept:
     go of with the first content that the client is shown: after that nobody else is asked.
     """
 
-    def __init__(self, request: MessagesRequest) -> None:
-        self._request: MessagesRequest | None = request
+    def __init__(self, asked: Asked) -> None:
+        self._asked: Asked | None = asked
+
+    @property
+    def asked(self) -> Asked:
+        """What came.
+
+        Raises:
+            LookupError: it was let go of; a bug.
+        """
+        if self._asked is None:
+            raise LookupError("a request that has been answered is not kept")
+        return self._asked
 
     @property
     def request(self) -> MessagesRequest:
         """The request.
 
         Raises:
-            LookupError: it was let go of; a bug.
+            LookupError: as `asked`.
         """
-        if self._request is None:
-            raise LookupError("a request that has been answered is not kept")
-        return self._request
+        return self.asked.request
 
     def let_go(self) -> None:
         """Nobody will be asked any more."""
-        self._request = None
+        self._asked = None
 
 
 class Try(Struct, frozen=True, kw_only=True):
@@ -122,7 +131,7 @@ class AttemptRun:
         self._audience = audience
         self._dialect = with_lessons(what.unit.dialects[what.candidate.model], lease.learned)
         self._tried = [self._dialect]
-        self._question: Translated | None = None  # until the client has been shown some of the answer
+        self._question: Question | None = None  # until the client has been shown some of the answer
         self._unproven: tuple[Lesson, ...] = ()  # what the request at hand was changed by
         self.first_content_at: float | None = None
         self.empty_answer: Sequence[Part] | None = None
@@ -147,19 +156,19 @@ class AttemptRun:
                 if self._audience.shown or question is None:
                     raise
                 # Who is cancelled meanwhile needs no fault any more.
-                self._question = await self._repaired(question.chat, fault)  # noqa: ASYNC120
+                self._question = await self._repaired(question, fault)  # noqa: ASYNC120
                 if self._question is None:
                     raise
             else:
                 return self._learn(self._unproven)
 
-    def _translated(self) -> Translated:
+    def _put(self) -> Question:
         try:
-            translated = translate(self._what.kept.request, self._target())
+            question = put(self._what.kept.asked, self._target())
         except Untranslatable as refused:
             raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, str(refused)) from None
-        self.notes = translated.notes
-        return translated
+        self.notes = question.notes
+        return question
 
     def _target(self) -> Target:
         candidate = self._what.candidate
@@ -172,17 +181,17 @@ class AttemptRun:
             rewrite=self._what.unit.schemas.parameters,
         )
 
-    async def _repaired(self, chat: ChatRequest, fault: UpstreamFault) -> Translated | None:
+    async def _repaired(self, refused: Question, fault: UpstreamFault) -> Question | None:
         """The request without what the provider complained of, if that is ours to change."""
-        found = repair(fault, self._dialect, chat)
+        found = refused.repair(fault, self._dialect)
         if found is None or found.dialect in self._tried or len(self._tried) > MOST_REPAIRS:
             return None
         self._tried.append(found.dialect)
         self._dialect = found.dialect
         self._unproven = together((*self._unproven, *found.lessons))
         await self._what.turns.take()  # a rush is refused all at once, too
-        translated = self._translated()
-        return None if translated.chat == chat else translated
+        question = self._put()
+        return None if question.outgoing() == refused.outgoing() else question
 
     def _learn(self, lessons: tuple[Lesson, ...]) -> None:
         """Have what has proven true remembered for the next request."""
@@ -190,22 +199,15 @@ class AttemptRun:
             self._lease.learn(lesson)
         self._unproven = tuple(lesson for lesson in self._unproven if lesson not in lessons)
 
-    def _prepared(self) -> tuple[Opening, Reader]:
+    def _prepared(self) -> tuple[Opening, Answering]:
         """The question as it goes out, and who understands the answer to it."""
-        question = self._question = self._question or self._translated()
-        reader = Reader(
-            target=self._target(),
-            names=question.names,
-            show_thinking=question.show_thinking,
-            stop_sequences=question.stop_sequences,
-            mint=self._what.mint,
-        )
+        question = self._question = self._question or self._put()
         opening = self._what.unit.upstream.open(
-            encode(question.chat), model=self._what.candidate.model, dialect=self._dialect
+            question.outgoing(), model=self._what.candidate.model, dialect=self._dialect
         )
-        return opening, reader
+        return opening, question.reader(self._what.mint)
 
-    async def _ask(self, opening: Opening, reader: Reader) -> None:
+    async def _ask(self, opening: Opening, reader: Answering) -> None:
         watch = Deadline(self._what.until_content)
         watch.expect(FaultKind.HEADERS_TIMEOUT, self._what.unit.settings.content_within)
         began_at = trio.current_time()
@@ -220,7 +222,7 @@ class AttemptRun:
         if watch.scope.cancelled_caught:
             raise watch.fault()
 
-    async def _heard(self, opening: Opening, reader: Reader, watch: Deadline) -> None:
+    async def _heard(self, opening: Opening, reader: Answering, watch: Deadline) -> None:
         try:
             async with opening as answer:
                 watch.rename(FaultKind.CONTENT_TIMEOUT)
@@ -228,7 +230,8 @@ class AttemptRun:
         except BaseExceptionGroup as group:
             raise worst(group) from None
 
-    async def _listen(self, answer: Answered, reader: Reader, watch: Deadline) -> None:
+    async def _listen(self, answer: Answered, reader: Answering, watch: Deadline) -> None:
+        reader.begin(answer.headers)
         if answer.is_event_stream:
             await self._follow(answer, reader, watch)
         else:
@@ -239,7 +242,7 @@ class AttemptRun:
             watch.pause()
             await _read_the_rest(answer)
 
-    def _end(self, reader: Reader) -> Sequence[Part]:
+    def _end(self, reader: Answering) -> Sequence[Part]:
         try:
             return reader.end()
         except UpstreamFault as fault:
@@ -247,8 +250,8 @@ class AttemptRun:
                 self.empty_answer = reader.concede()
             raise
 
-    async def _follow(self, answer: Answered, reader: Reader, watch: Deadline) -> None:
-        decoder = Decoder()
+    async def _follow(self, answer: Answered, reader: Answering, watch: Deadline) -> None:
+        decoder = reader.decoder
         while not reader.finished:
             data = await self._receive(answer, reader)
             if data is None:
@@ -257,7 +260,7 @@ class AttemptRun:
             if not data:
                 return
 
-    async def _receive(self, answer: Answered, reader: Reader) -> bytes | None:
+    async def _receive(self, answer: Answered, reader: Answering) -> bytes | None:
         """The next bytes; None when nothing worth waiting for is left."""
         if not reader.finish_seen:
             return await answer.receive_some()
@@ -267,7 +270,7 @@ class AttemptRun:
             return await answer.receive_some()
         return None
 
-    async def _digest(self, events: Sequence[SseEvent], reader: Reader, watch: Deadline) -> None:
+    async def _digest(self, events: Sequence[SseEvent], reader: Answering, watch: Deadline) -> None:
         for start in range(0, len(events), EVENTS_A_BURST):
             parts: list[Part] = []
             before = reader.progress
@@ -348,7 +351,7 @@ def _weight(error: BaseException) -> int:
     return _BY_WEIGHT.index(judge(error, shown=False).verdict)
 
 
-def _read(reader: Reader, event: SseEvent) -> Sequence[Part]:
+def _read(reader: Answering, event: SseEvent) -> Sequence[Part]:
     """What an event adds. Behind a finish reason, junk or a late error object adds nothing."""
     try:
         return reader.feed(event)

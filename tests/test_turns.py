@@ -13,6 +13,7 @@ from ccproxy_trio import attempt
 from ccproxy_trio.edge import routes
 from ccproxy_trio.settings.model import RetryBudget
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.turns import Turns
 from ccproxy_trio.wire.faults import FaultKind, Refused, UpstreamFault
 from tests.edge.virtual import (
@@ -119,13 +120,13 @@ class Gathering(FakeUpstream):
         self.released = trio.Event()
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
-        if b'"temperature"' in body:
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        if b'"temperature"' in asked.body:
             self.waiting += 1
             await self.released.wait()
             refused = (Refused(parameter="temperature"),)
             raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, status=400, refused=refused)
-        async with super().open(body, model=model, dialect=dialect) as answer:
+        async with super().open(asked, model=model, dialect=dialect) as answer:
             yield answer
 
 

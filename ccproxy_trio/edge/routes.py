@@ -28,6 +28,7 @@ from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
 from ccproxy_trio.translate.grammar import Grammar
 from ccproxy_trio.translate.local import LocalAnswer, local_answer, not_found, search_question
+from ccproxy_trio.translate.question import Asked
 from ccproxy_trio.translate.tokens import count_request
 from ccproxy_trio.version import __version__
 from ccproxy_trio.websearch import Enquiry, answer_search, stream_search
@@ -69,9 +70,9 @@ class Desk:
             return await self._search(asked, question)
         if not asked.stream:
             with self._admitted() as services:
-                ask = await _ask(Kept(asked), len(body), services)
+                ask = await _ask(Kept(Asked(request=asked, body=body)), len(body), services)
                 return _json(encode_message(await answer(ask, services)))
-        return await self._streamed(partial(_play, Kept(asked), len(body)))
+        return await self._streamed(partial(_play, Kept(Asked(request=asked, body=body)), len(body)))
 
     async def _streamed(self, play: Play) -> Response:
         """A stream, once it has begun."""

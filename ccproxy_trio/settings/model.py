@@ -15,8 +15,10 @@ Tier = Literal["big", "middle", "small"]
 TIERS: tuple[Tier, ...] = ("big", "middle", "small")
 Strategy = Literal["priority", "round_robin", "random"]
 TransportName = Literal["trio", "httpx", "httpx-http2"]  # what carries requests to providers
+Wire = Literal["chat", "responses", "anthropic"]  # which of the three APIs a provider is spoken to in
 ProfileName = Literal[
     "auto",
+    "anthropic",
     "openai",
     "azure",
     "openrouter",
@@ -134,7 +136,7 @@ class Models(Struct, frozen=True, forbid_unknown_fields=True):
 class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """Single switches of a dialect, overriding what the profile chose. Left out: the profile's."""
 
-    wire: Literal["chat"] | UnsetType = UNSET
+    wire: Wire | UnsetType = UNSET
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | UnsetType = UNSET
     output_cap: Positive | UnsetType | None = UNSET
     system_role: Literal["system", "developer"] | UnsetType = UNSET
@@ -177,6 +179,13 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     streaming: bool | UnsetType = UNSET
     max_tools: Positive | UnsetType | None = UNSET
     lenient: bool | UnsetType = UNSET
+    leave_out: tuple[Name, ...] | UnsetType = UNSET
+    betas: Literal["all", "none"] | UnsetType = UNSET
+    refused_betas: tuple[Name, ...] | UnsetType = UNSET
+    thinking_blocks: Literal["signed", "any", "none"] | UnsetType = UNSET
+    thinking_style: Literal["any", "budget", "adaptive", "none"] | UnsetType = UNSET
+    server_tools: bool | UnsetType = UNSET
+    key_header: Literal["x-api-key", "authorization"] | UnsetType = UNSET
 
 
 class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -17,6 +17,7 @@ from ccproxy_trio.errand import Ask, NothingLeft, Services
 from ccproxy_trio.exchange import answer, stream
 from ccproxy_trio.routing.telling import Told
 from ccproxy_trio.settings.model import Tier
+from ccproxy_trio.translate.question import Asked
 from ccproxy_trio.wire.anthropic import decode_request
 from ccproxy_trio.wire.faults import RequestRefused
 
@@ -107,7 +108,7 @@ class Client:
         with self._in_use() as services:
             request = decode_request(body)
             ask = Ask(
-                kept=Kept(request),
+                kept=Kept(Asked(request=request)),
                 request_id=request_id,
                 size=await services.counting.size(request, prompt.tier, body_bytes=len(body), betas=""),
                 session=prompt.session,

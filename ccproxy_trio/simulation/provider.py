@@ -5,7 +5,7 @@ proxy's own reader, classifier and deadlines are at work on them.
 """
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -17,6 +17,7 @@ from ccproxy_trio.simulation import answers
 from ccproxy_trio.simulation.outage import Kind, Outage, Trouble
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.errors import classify
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.client import probe_verdict
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
@@ -63,6 +64,7 @@ class SimulatedAnswer:
         self._pieces = list(pieces)
         self._cut_at = cut_at
         self.is_event_stream = is_event_stream
+        self.headers: Mapping[str, str] = {}
 
     @property
     def is_over(self) -> bool:
@@ -111,19 +113,19 @@ class SimulatedProvider:
         self._asked_in: dict[Outage, int] = {}
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[SimulatedAnswer]:
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[SimulatedAnswer]:
         """Take a completion.
 
         Raises:
             UpstreamFault: the trouble of the moment leaves no answer.
         """
-        asked = answers.decode(body)
+        completion = answers.decode(asked.body)
         asked_at = trio.current_time()
         outage = self._outage(asked_at)
         trouble = None if outage is None else self._met_by_next(outage)
         if outage is not None and trouble is not None:
             await self._endure(trouble, outage, profile=dialect.profile)
-        yield self._answer(asked, trouble, prompt_tokens=len(body) // 4)
+        yield self._answer(completion, trouble, prompt_tokens=len(asked.body) // 4)
 
     async def probe(self) -> ProbeResult:
         """Ask for the list of models."""

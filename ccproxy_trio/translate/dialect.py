@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ccproxy_trio.health.lessons import Lesson, chosen
-from ccproxy_trio.settings.model import DialectOptions, ProviderSettings
+from ccproxy_trio.settings.model import DialectOptions, ProviderSettings, Wire
 from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -24,7 +24,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """The switches. The defaults are those of an unknown server; comments say what True or a value means."""
 
     profile: str = "generic"
-    wire: Literal["chat"] = "chat"
+    wire: Wire = "chat"
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     output_cap: int | None = None  # tokens; larger wishes are lowered to it
     system_role: Literal["system", "developer"] = "system"
@@ -65,6 +65,14 @@ class Dialect(Struct, frozen=True, kw_only=True):
     prefill: Literal["none", "prefix", "continue"] = "none"  # how a last assistant message is to be continued
     leading_user: bool = False  # the first message after the system prompt must be the user's
     service_tier: bool = False
+    # On Anthropic's own wire only, where a body is passed on as it came but for what these say.
+    leave_out: tuple[str, ...] = ()  # members by path, lists walked through: `tools.defer_loading`
+    betas: Literal["all", "none"] = "all"  # which values of `anthropic-beta` go on
+    refused_betas: tuple[str, ...] = ()  # but these do not
+    thinking_blocks: Literal["signed", "any", "none"] = "signed"  # of the history; never those we signed
+    thinking_style: Literal["any", "budget", "adaptive", "none"] = "any"  # how it is asked for
+    server_tools: bool = True  # runs Anthropic's own tools (web_search and others)
+    key_header: Literal["x-api-key", "authorization"] = "x-api-key"
     # Not to be set in `options`: it follows from the host.
     extra_key: Literal["google", "vertex"] = "google"  # who reads `extra_content`
 

@@ -20,6 +20,7 @@ class ModelRule(Struct, frozen=True):
 
 PROFILES: dict[str, Switches] = {
     "generic": Switches(),
+    "anthropic": Switches(wire="anthropic", mid_system="keep", files=True, file_urls=True),
     "openai": Switches(
         max_tokens_field="max_completion_tokens",
         mid_system="keep",
@@ -94,6 +95,7 @@ PROFILES: dict[str, Switches] = {
 
 # Suffixes of host names. More exact ones first.
 HOSTS: tuple[tuple[str, str], ...] = (
+    ("anthropic.com", "anthropic"),
     ("openai.azure.com", "azure"),
     ("services.ai.azure.com", "azure"),
     ("cognitiveservices.azure.com", "azure"),

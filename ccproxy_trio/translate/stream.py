@@ -97,7 +97,11 @@ class Reader:
         self._ending: tuple[Ending, str | None] | None = None
         self._usage = ABSENT
         self._done = False
+        self.decoder = Decoder()
         self.finished = False
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """The head of the answer has come. Nothing in it matters here."""
 
     @property
     def finish_seen(self) -> bool:

@@ -5,7 +5,8 @@ from typing import Self
 
 import httpx
 
-from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.settings.model import ProviderSettings, Wire
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.endpoints import Endpoints, endpoints
 
 POOL_TIMEOUT = 5.0  # seconds to wait for one of the connections
@@ -20,7 +21,7 @@ class Asking:
 
     def __init__(self, provider: ProviderSettings) -> None:
         self._endpoints: Endpoints = endpoints(provider)
-        self._addresses: dict[str, httpx.URL] = {}
+        self._addresses: dict[tuple[Wire, str], httpx.URL] = {}
         self._fields: dict[bytes, Fields] = {}
         self._extensions = {
             "timeout": {
@@ -31,17 +32,19 @@ class Asking:
             }
         }
 
-    def completion(self, body: bytes, *, model: str, accept: bytes) -> httpx.Request:
-        """A chat completion.
+    def completion(self, asked: Outgoing, *, model: str, accept: bytes, wire: Wire) -> httpx.Request:
+        """A request for one answer.
 
         Raises:
             httpx.InvalidURL, UnicodeError: the configuration's address or headers cannot be used.
         """
-        url = self._addresses.get(model)
+        url = self._addresses.get((wire, model))
         if url is None:
-            url = self._addresses[model] = httpx.URL(self._endpoints.completions_for(model))
-        fields = [*self._fields_for(url, accept), (b"content-length", b"%d" % len(body))]
-        return httpx.Request("POST", url, headers=fields, stream=OnePiece(body), extensions=self._extensions)
+            url = httpx.URL(self._endpoints.answers_for(model, wire=wire))
+            self._addresses[wire, model] = url
+        fields = [*self._fields_for(url, accept), (b"content-length", b"%d" % len(asked.body))]
+        stream = OnePiece(asked.body)
+        return httpx.Request("POST", url, headers=fields, stream=stream, extensions=self._extensions)
 
     def models(self) -> httpx.Request:
         """The list of models.

@@ -13,10 +13,11 @@ import httpx
 import trio
 
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
-from ccproxy_trio.settings.model import TIERS, ProviderSettings, TransportName
+from ccproxy_trio.settings.model import TIERS, ProviderSettings, TransportName, Wire
 from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.probe import probe_request
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.translate.waits import asked_wait
 from ccproxy_trio.upstream.asking import EVENT_STREAM, JSON, Asking
 from ccproxy_trio.upstream.bodies import COMPRESSED, is_compressed
@@ -39,7 +40,8 @@ class Answer:
     def __init__(self, response: httpx.Response, body: Body) -> None:
         self._body = body
         self._taken = 0
-        content_type: str = response.headers.get("content-type", "")
+        self.headers: Mapping[str, str] = _lowered(response.headers)
+        content_type = self.headers.get("content-type", "")
         self.is_event_stream = content_type.lower().startswith("text/event-stream")
 
     @property
@@ -106,8 +108,8 @@ class Upstream:
         await tidying(self._transport)
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[Answer]:
-        """Send one chat completion; yields once a 200's head has arrived.
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[Answer]:
+        """Ask for one answer, on the dialect's wire; yields once a 200's head has arrived.
 
         Nothing is retried but what a dead kept-alive connection swallowed, and no time is bounded here but
         that to connect. Cancelling closes the connection.
@@ -116,19 +118,19 @@ class Upstream:
             UpstreamFault: no usable answer: refused, reset, TLS, or any status but 200.
         """
         accept = EVENT_STREAM if dialect.streaming else JSON
-        request = self._completion(body, model=model, accept=accept)
+        request = self._completion(asked, model=model, accept=accept, wire=dialect.wire)
         try:
             response = await self._transport.handle_async_request(request)
         except (httpx.HTTPError, UnicodeError, OSError) as error:
             raise transport_fault(error) from None
-        del body, request  # it has been sent, and the answer may take minutes
+        del asked, request  # it has been sent, and the answer may take minutes
         async with body_of(response) as answered:
             await self._insist_on_200(response, answered, profile=dialect.profile)
             yield Answer(response, answered)
 
-    def _completion(self, body: bytes, *, model: str, accept: bytes) -> httpx.Request:
+    def _completion(self, asked: Outgoing, *, model: str, accept: bytes, wire: Wire) -> httpx.Request:
         try:
-            return self._asking.completion(body, model=model, accept=accept)
+            return self._asking.completion(asked, model=model, accept=accept, wire=wire)
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
 
@@ -137,7 +139,7 @@ class Upstream:
             if is_compressed(response.headers):
                 raise UpstreamFault(FaultKind.PROTOCOL, COMPRESSED)
             return
-        headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        headers = _lowered(response.headers)
         text = b"" if is_compressed(response.headers) else await _error_text(body)
         raise classify(response.status_code, headers, text, profile=profile, wall_now=self._wall())
 
@@ -167,9 +169,14 @@ class Upstream:
     def _probe_request(self) -> httpx.Request:
         if self._provider.probe == "completion":
             model = _probe_model(self._provider)
-            body = encode(probe_request(model, resolve(self._provider, model)))
-            return self._completion(body, model=model, accept=JSON)
+            dialect = resolve(self._provider, model)
+            asked = Outgoing(body=encode(probe_request(model, dialect)))
+            return self._completion(asked, model=model, accept=JSON, wire=dialect.wire)
         return self._asking.models()
+
+
+def _lowered(headers: httpx.Headers) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _probe_failed(fault: UpstreamFault, started_at: float) -> ProbeResult:

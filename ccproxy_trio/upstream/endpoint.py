@@ -1,14 +1,20 @@
 """What an attempt is made through: a provider, as far as a request has to know it."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from ccproxy_trio.health.probing import ProbeResult
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 
 
 class Answered(Protocol):
     """A provider's 200, its body unread. `is_over`: all of the body has been received."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Those of its head, names in lower case."""
 
     @property
     def is_event_stream(self) -> bool:
@@ -32,8 +38,8 @@ class Answered(Protocol):
 class Endpoint(Protocol):
     """A provider that can be asked. `Upstream` is the one that speaks HTTP."""
 
-    def open(self, body: bytes, *, model: str, dialect: Dialect) -> AbstractAsyncContextManager[Answered]:
-        """Send one completion; entered once a 200's head has arrived.
+    def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AbstractAsyncContextManager[Answered]:
+        """Ask for one answer, on the dialect's wire; entered once a 200's head has arrived.
 
         Raises:
             UpstreamFault: no usable answer. Raised on entering.

@@ -4,7 +4,7 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 
-from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.settings.model import ProviderSettings, Wire
 from ccproxy_trio.translate.dialect import resolve
 from ccproxy_trio.version import __version__
 
@@ -13,6 +13,8 @@ class Endpoints(Struct, frozen=True, kw_only=True):
     """One provider's addresses. `completions` holds `{model}` where the path names the deployment (Azure)."""
 
     completions: str
+    responses: str
+    messages: str
     models: str
     headers: tuple[tuple[bytes, bytes], ...]
 
@@ -20,9 +22,10 @@ class Endpoints(Struct, frozen=True, kw_only=True):
         """The headers of a request that wants `accept`, unless the configuration says otherwise."""
         return list({b"accept": accept, **dict(self.headers)}.items())
 
-    def completions_for(self, model: str) -> str:
-        """The address that answers for `model`."""
-        return self.completions.replace("{model}", quote(model, safe=""))
+    def answers_for(self, model: str, *, wire: Wire) -> str:
+        """The address that answers for `model` on this wire."""
+        address = {"chat": self.completions, "responses": self.responses, "anthropic": self.messages}[wire]
+        return address.replace("{model}", quote(model, safe=""))
 
 
 def endpoints(provider: ProviderSettings) -> Endpoints:
@@ -38,11 +41,22 @@ def endpoints(provider: ProviderSettings) -> Endpoints:
         query = urlencode({"api-version": provider.api_version})
         completions = f"{resource}/openai/deployments/{{model}}/chat/completions?{query}"
         models = f"{resource}/openai/models?{query}"
+        responses = f"{resource}/openai/responses?{query}"
+        messages = f"{resource}/anthropic/v1/messages"
     else:
         # A brace in a pasted URL must not be taken for our own placeholder.
-        completions = base.replace("{", "%7B").replace("}", "%7D") + "/chat/completions"
+        plain = base.replace("{", "%7B").replace("}", "%7D")
+        completions = plain + "/chat/completions"
+        responses = plain + "/responses"
+        messages = plain + "/messages" if plain.endswith("/v1") else plain + "/v1/messages"
         models = base + "/models"
-    return Endpoints(completions=completions, models=models, headers=_headers(provider))
+    return Endpoints(
+        completions=completions,
+        responses=responses,
+        messages=messages,
+        models=models,
+        headers=_headers(provider),
+    )
 
 
 def _headers(provider: ProviderSettings) -> tuple[tuple[bytes, bytes], ...]:

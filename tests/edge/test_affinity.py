@@ -10,6 +10,7 @@ import trio.testing
 from ccproxy_trio.routing.affinity import IDLE, by_affinity
 from ccproxy_trio.settings.model import BreakerSettings, Settings
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, House, hello, settings_for, virtual_house
 
@@ -28,10 +29,10 @@ class Breakable(FakeUpstream):
         self.is_down = False
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         if self.is_down:
             raise UpstreamFault(FaultKind.CONNECT, "refused")
-        async with super().open(body, model=model, dialect=dialect) as answer:
+        async with super().open(asked, model=model, dialect=dialect) as answer:
             yield answer
 
 

@@ -10,6 +10,7 @@ import pytest
 import trio.testing
 
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, Overflow, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, House, hello, settings_for, virtual_house
 
@@ -25,11 +26,11 @@ class Picky(FakeUpstream):
         self.bodies: list[dict[str, Any]] = []
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
-        self.bodies.append(msgspec.json.decode(body))
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        self.bodies.append(msgspec.json.decode(asked.body))
         if self._faults:
             raise self._faults.pop(0)
-        async with super().open(body, model=model, dialect=dialect) as answer:
+        async with super().open(asked, model=model, dialect=dialect) as answer:
             yield answer
 
 

@@ -8,9 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from ccproxy_trio import attempt
 from ccproxy_trio.health.probing import ProbeResult
 from ccproxy_trio.journal import ActorCrashed, Note
+from ccproxy_trio.translate import chat
 from ccproxy_trio.translate.request import Target
 from ccproxy_trio.translate.stream import Reader
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, House, hello, settings_for, virtual_house
@@ -94,7 +94,7 @@ def broken_converter(patch: pytest.MonkeyPatch) -> Iterator[None]:
         return (Broken if target.provider == "a" else Reader)(target=target, **others)
 
     with patch.context() as scope:
-        scope.setattr(attempt, "Reader", reader)
+        scope.setattr(chat, "Reader", reader)
         yield
 
 

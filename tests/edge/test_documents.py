@@ -16,6 +16,7 @@ from ccproxy_trio.journal import AttemptEnded
 from ccproxy_trio.settings.model import DialectOptions
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.pdf import PdfText
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, hello, settings_for, virtual_house
 from tests.support.grammar import check_frames
@@ -58,12 +59,12 @@ class Listening(FakeUpstream):
         self._faults = faults
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
-        self.bodies.append(msgspec.json.decode(body))
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        self.bodies.append(msgspec.json.decode(asked.body))
         self.opened_at.append(trio.current_time())
         if len(self.bodies) <= self._faults:
             raise UpstreamFault(FaultKind.SERVER_ERROR, status=503)
-        async with super().open(body, model=model, dialect=dialect) as answer:
+        async with super().open(asked, model=model, dialect=dialect) as answer:
             yield answer
 
 

@@ -22,6 +22,7 @@ from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import RetryBudget, Settings
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.parts import Part, Text
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, Refused, UpstreamFault
 from tests.edge.virtual import (
     Client,
@@ -418,13 +419,13 @@ class Choosy(FakeUpstream):
         self._after = after
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
-        if b'"temperature"' in body:
-            self.received.append(body)
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        if b'"temperature"' in asked.body:
+            self.received.append(asked.body)
             await trio.sleep(self._after)
             refused = (Refused(parameter="temperature"),)
             raise UpstreamFault(FaultKind.UNSUPPORTED_PARAMETER, status=400, refused=refused)
-        async with super().open(body, model=model, dialect=dialect) as answer:
+        async with super().open(asked, model=model, dialect=dialect) as answer:
             yield answer
 
 

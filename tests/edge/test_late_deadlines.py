@@ -17,6 +17,7 @@ from ccproxy_trio.health.lateness import LATE
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.journal import AttemptEnded, Entry, ExchangeEnded, Hedged
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, House, hello, settings_for, virtual_house
 
@@ -129,7 +130,7 @@ class BlackHole(FakeUpstream):
     """Does not connect within its ten seconds, by the clock that it has."""
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         self.opened += 1
         await trio.sleep(10)
         raise UpstreamFault(FaultKind.CONNECT_TIMEOUT, "could not connect in time")

@@ -13,6 +13,7 @@ from ccproxy_trio.journal import AttemptEnded, Entry, ParameterLearned
 from ccproxy_trio.settings.model import DialectOptions
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.errors import classify
+from ccproxy_trio.translate.question import Outgoing
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, House, hello, settings_for, virtual_house
 
 Clock = trio.testing.MockClock
@@ -33,15 +34,15 @@ class Choosy(FakeUpstream):
         self.bodies: list[Body] = []
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
-        asked: Body = msgspec.json.decode(body)
-        self.bodies.append(asked)
-        complaint = next((found for rule in self._rules if (found := rule(asked))), None)
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        read: Body = msgspec.json.decode(asked.body)
+        self.bodies.append(read)
+        complaint = next((found for rule in self._rules if (found := rule(read))), None)
         if complaint is not None:
             status, message, param = complaint
             error = {"error": {"message": message, "type": "invalid_request_error", "param": param}}
             raise classify(status, {}, msgspec.json.encode(error), profile=dialect.profile, wall_now=0.0)
-        async with super().open(body, model=model, dialect=dialect) as answer:
+        async with super().open(asked, model=model, dialect=dialect) as answer:
             yield answer
 
 

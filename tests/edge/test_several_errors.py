@@ -12,6 +12,7 @@ import trio.testing
 from ccproxy_trio.attempt import worst
 from ccproxy_trio.journal import AttemptEnded, ExchangeEnded, Note
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, hello, settings_for, virtual_house
 
@@ -28,7 +29,7 @@ class Grouped(FakeUpstream):
         self._when_cancelled = when_cancelled
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         self.opened += 1
         async with trio.open_nursery() as nursery:
             for error in self._errors:

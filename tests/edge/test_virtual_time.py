@@ -13,6 +13,7 @@ import trio.testing
 from ccproxy_trio.journal import ActorCrashed, AttemptEnded, ExchangeEnded, FellOver, Note
 from ccproxy_trio.settings.model import DialectOptions, Secret
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import (
     Client,
@@ -275,7 +276,7 @@ class Exploding(FakeUpstream):
         self._error = error
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         self.opened += 1
         raise self._error
         yield  # a generator, as its parent's is

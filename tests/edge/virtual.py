@@ -33,6 +33,7 @@ from ccproxy_trio.journal import Entry, Tally
 from ccproxy_trio.routing.question import Query
 from ccproxy_trio.settings.model import DialectOptions, Models, ProviderSettings, Secret, Settings
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.search import Search
 
 Script = Callable[["FakeAnswer"], Awaitable[None]]
@@ -46,6 +47,7 @@ class FakeAnswer:
 
     def __init__(self) -> None:
         self.send, self._receive = trio.open_memory_channel[bytes](0)
+        self.headers: dict[str, str] = {}
 
     async def receive_some(self) -> bytes:
         try:
@@ -80,9 +82,9 @@ class FakeUpstream:
         self.closed_at: list[float] = []
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
-        msgspec.json.decode(body)
-        self.received.append(body)
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        msgspec.json.decode(asked.body)
+        self.received.append(asked.body)
         script = self._scripts[min(self.opened, len(self._scripts) - 1)]
         self.opened += 1
         answer = FakeAnswer()

@@ -12,6 +12,7 @@ from quart_trio.wrappers.request import TrioBody
 
 from ccproxy_trio.journal import BreakerMoved, Note
 from ccproxy_trio.settings.model import BreakerSettings
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, hello, settings_for, virtual_house
 
@@ -75,12 +76,12 @@ async def test_c13_the_earliest_of_several_rests_is_waited_out_and_no_longer(aut
             super().__init__(hello)
             self.wait: float | None = wait
 
-        def open(self, body: bytes, *, model: str, dialect: object):  # type: ignore[no-untyped-def]
+        def open(self, asked: Outgoing, *, model: str, dialect: object):  # type: ignore[no-untyped-def]
             wait, self.wait = self.wait, None
             if wait is not None:
                 self.opened += 1
                 raise UpstreamFault(FaultKind.RATE_LIMITED, retry_after=wait)
-            return super().open(body, model=model, dialect=dialect)  # type: ignore[arg-type]
+            return super().open(asked, model=model, dialect=dialect)  # type: ignore[arg-type]
 
     a, b = Limited(500), Limited(2)
     async with virtual_house(settings_for("a", "b"), a=a, b=b) as house:
@@ -118,7 +119,7 @@ async def test_c15_a_lone_provider_that_was_down_for_thirty_seconds_is_found_wit
 
 async def test_c14_what_no_waiting_mends_is_never_waited_for(autojump_clock: Clock) -> None:
     class Locked(FakeUpstream):
-        def open(self, body: bytes, *, model: str, dialect: object):  # type: ignore[no-untyped-def]
+        def open(self, asked: Outgoing, *, model: str, dialect: object):  # type: ignore[no-untyped-def]
             self.opened += 1
             raise UpstreamFault(FaultKind.AUTH, status=401)
 

@@ -27,6 +27,7 @@ from ccproxy_trio.journal import AttemptEnded
 from ccproxy_trio.settings.model import Settings
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.errors import classify
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.client import ERROR_BODY_BYTES
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, settings_for, virtual_house
@@ -72,7 +73,7 @@ class FailingUpstream(FakeUpstream):
         self.faults: list[UpstreamFault] = []
 
     @asynccontextmanager
-    async def open(self, body: bytes, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         case = self._golden.case
         headers = {name.lower(): value for name, value in case.headers.items()}
         if case.status != 200:
@@ -81,7 +82,7 @@ class FailingUpstream(FakeUpstream):
             fault = classify(case.status, headers, shown, profile=dialect.profile, wall_now=WALL_NOW)
             self.faults.append(fault)
             raise fault
-        async with super().open(body, model=model, dialect=dialect) as answer:
+        async with super().open(asked, model=model, dialect=dialect) as answer:
             kind = headers.get("content-type", "text/event-stream")
             answer.is_event_stream = kind.startswith("text/event-stream")
             yield answer

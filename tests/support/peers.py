@@ -11,6 +11,7 @@ import trio
 
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, TransportName
 from ccproxy_trio.translate.dialect import resolve
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.client import Upstream
 from ccproxy_trio.wire.faults import UpstreamFault
 
@@ -83,7 +84,7 @@ async def fault_of(there: Upstream) -> UpstreamFault:
     """The fault that one completion ends in, wherever it strikes."""
     caught: UpstreamFault | None = None
     try:
-        async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+        async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
             while await answer.receive_some():
                 pass
     except UpstreamFault as fault:

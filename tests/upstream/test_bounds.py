@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from ccproxy_trio.health.probing import ProbeVerdict
 from ccproxy_trio.settings.model import TransportName
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.client import ERROR_BODY_BYTES
 from ccproxy_trio.upstream.endpoint import Answered
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
@@ -85,7 +86,7 @@ async def test_a_peer_that_drips_is_left_at_a_deadline_of_ours(
     dripping = Endless(*peer, every=0.03)
     async with serving(dripping) as port, upstream(port, transport) as there:
         with trio.move_on_after(0.25) as deadline:
-            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
                 while await answer.receive_some():
                     pass
         assert deadline.cancelled_caught
@@ -117,7 +118,7 @@ async def test_a_twenty_megabyte_line_is_cut_and_never_held(transport: Transport
     line = Endless(CHUNKED + b"1400000\r\ndata: ", b"x" * 2**18, times=80)
     async with serving(line) as port, upstream(port, transport) as there:
         memory()
-        async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+        async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
             with pytest.raises(UpstreamFault) as caught:
                 await _decoded(answer, Decoder())
         _, peak = tracemalloc.get_traced_memory()
@@ -154,7 +155,7 @@ async def test_b17_gzip_without_a_word_is_passed_on_as_the_bytes_it_is(transport
     async with (
         serving(replying(head, squeezed)) as port,
         upstream(port, transport) as there,
-        there.open(b"{}", model="m", dialect=DIALECT) as answer,
+        there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer,
     ):
         assert await answer.receive_all() == squeezed
 
@@ -234,7 +235,7 @@ async def test_a23_a_length_told_in_two_ways_spoils_the_connection(
 
     async with serving(handler) as port, upstream(port, transport) as there:
         for asked in range(1, 4):
-            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
                 assert await answer.receive_all() == b"ok"
             assert connections == asked
 
@@ -252,7 +253,7 @@ async def test_what_came_unasked_behind_an_answer_is_nobodys_answer(
 
     async with serving(handler) as port, upstream(port, transport) as there:
         for _ in range(4):
-            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
                 assert await answer.receive_all() == b"ok"
 
 
@@ -267,7 +268,7 @@ async def test_a17_the_end_of_a_body_without_framing_is_an_end_and_its_connectio
     """Whether the answer was whole is told by its events: see the reader of streams."""
     async with serving(replying(OK + b"\r\n", b"data: x")) as port, upstream(port, transport) as there:
         for _ in range(2):
-            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
                 assert await answer.receive_all() == b"data: x"
 
 
@@ -289,7 +290,7 @@ async def test_b21_an_answer_before_the_request_was_sent_is_heard(
 ) -> None:
     async with serving(early(status)) as port, upstream(port, transport) as there:
         with trio.fail_after(20), pytest.raises(UpstreamFault) as caught:
-            async with there.open(b"x" * 5_000_000, model="m", dialect=DIALECT):
+            async with there.open(Outgoing(body=b"x" * 5_000_000), model="m", dialect=DIALECT):
                 pass
     assert caught.value.status == status
 

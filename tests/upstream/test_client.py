@@ -11,6 +11,7 @@ import trustme
 
 from ccproxy_trio.health.probing import ProbeVerdict
 from ccproxy_trio.settings.model import Models, TransportName
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream import client as under_test
 from ccproxy_trio.wire.faults import FaultKind
 from tests.support.peers import (
@@ -32,7 +33,7 @@ async def test_an_answer_arrives_piece_by_piece_as_it_was_sent(transport: Transp
     async with (
         serving(handler) as port,
         upstream(port, transport) as there,
-        there.open(b"{}", model="m", dialect=DIALECT) as answer,
+        there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer,
     ):
         assert answer.is_event_stream
         assert await answer.receive_all() == b"data: abcd"
@@ -128,10 +129,10 @@ async def test_a_kept_alive_connection_that_died_is_replaced_by_ours_and_stale_w
         await stream.aclose()
 
     async with serving(handler) as port, upstream(port, transport) as there:
-        async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+        async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
             await answer.receive_all()
         if kind is None:
-            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
                 assert await answer.receive_all() == b"ok"
         else:
             assert (await fault_of(there)).kind is kind
@@ -149,7 +150,7 @@ async def test_cancelling_closes_the_connection(transport: TransportName) -> Non
 
     async with serving(handler) as port, upstream(port, transport) as there:
         with trio.move_on_after(0.2):
-            async with there.open(b"{}", model="m", dialect=DIALECT) as answer:
+            async with there.open(Outgoing(body=b"{}"), model="m", dialect=DIALECT) as answer:
                 await answer.receive_some()
         with trio.fail_after(1):
             await closed.wait()

@@ -19,7 +19,7 @@ def provider(base_url: str, **options: object) -> ProviderSettings:
 @pytest.mark.parametrize("base", ["https://api.example.com/v1", "https://api.example.com/v1/"])
 def test_an_openai_compatible_base_url_gets_the_usual_paths(base: str) -> None:
     there = endpoints(provider(base))
-    assert there.completions_for("gpt-4o") == "https://api.example.com/v1/chat/completions"
+    assert there.answers_for("gpt-4o", wire="chat") == "https://api.example.com/v1/chat/completions"
     assert there.models == "https://api.example.com/v1/models"
     assert dict(there.headers)[b"authorization"] == b"Bearer key"
 
@@ -35,7 +35,7 @@ def test_an_openai_compatible_base_url_gets_the_usual_paths(base: str) -> None:
 )
 def test_azure_with_a_version_asks_for_the_deployment(base: str) -> None:
     there = endpoints(provider(base, api_version="2024-02-15-preview"))
-    assert there.completions_for("gpt 4o/x") == (
+    assert there.answers_for("gpt 4o/x", wire="chat") == (
         "https://res.openai.azure.com/openai/deployments/gpt%204o%2Fx/chat/completions"
         "?api-version=2024-02-15-preview"
     )
@@ -47,7 +47,9 @@ def test_azure_with_a_version_asks_for_the_deployment(base: str) -> None:
 
 def test_azure_without_a_version_is_an_ordinary_base_url_with_azures_header() -> None:
     there = endpoints(provider("https://res.openai.azure.com/openai/v1"))
-    assert there.completions_for("gpt-5") == "https://res.openai.azure.com/openai/v1/chat/completions"
+    assert (
+        there.answers_for("gpt-5", wire="chat") == "https://res.openai.azure.com/openai/v1/chat/completions"
+    )
     assert dict(there.headers)[b"api-key"] == b"key"
 
 
@@ -85,4 +87,4 @@ def test_nothing_compressed_is_asked_for() -> None:
 
 def test_a_brace_in_the_base_url_is_not_taken_for_the_model() -> None:
     there = endpoints(provider("https://x.example/{model}/v1"))
-    assert there.completions_for("m") == "https://x.example/%7Bmodel%7D/v1/chat/completions"
+    assert there.answers_for("m", wire="chat") == "https://x.example/%7Bmodel%7D/v1/chat/completions"

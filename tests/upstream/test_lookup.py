@@ -11,6 +11,7 @@ import trio
 
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, TransportName
 from ccproxy_trio.translate.dialect import resolve
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.client import Upstream
 from ccproxy_trio.upstream.transport.lookup import THREADS_A_NAME, Lookups, bound_lookups
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
@@ -142,7 +143,10 @@ async def fault_at(url: str, transport: TransportName, *, within: float) -> Upst
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     opening = Upstream(provider, tls=tls, connections=5, wall=lambda: 0.0, transport=transport)
     with pytest.raises(UpstreamFault) as caught:
-        async with opening as there, there.open(b"{}", model="m", dialect=resolve(provider, "m")):
+        async with (
+            opening as there,
+            there.open(Outgoing(body=b"{}"), model="m", dialect=resolve(provider, "m")),
+        ):
             pass
     return caught.value
 

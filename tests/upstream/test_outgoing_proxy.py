@@ -15,6 +15,7 @@ from msgspec import structs
 from ccproxy_trio.health.probing import ProbeVerdict
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, Settings, TransportName
 from ccproxy_trio.translate.dialect import resolve
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.client import Upstream
 from ccproxy_trio.upstream.transport.choice import open_transport
 from ccproxy_trio.upstream.trust import Trust
@@ -110,7 +111,7 @@ def upstream_of(provider: ProviderSettings, transport: TransportName | None = No
 
 
 async def answer_of(there: Upstream) -> bytes:
-    async with there.open(b"{}", model="m", dialect=resolve(there._provider, "m")) as answer:
+    async with there.open(Outgoing(body=b"{}"), model="m", dialect=resolve(there._provider, "m")) as answer:
         return await answer.receive_all()
 
 

@@ -17,6 +17,7 @@ from hypercorn.config import Config
 
 from ccproxy_trio.settings.model import Models, ProviderSettings, Secret, TransportName
 from ccproxy_trio.translate.dialect import resolve
+from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.upstream.client import Upstream
 from ccproxy_trio.upstream.transport.body import body_of
 from ccproxy_trio.upstream.transport.own import TrioTransport
@@ -81,7 +82,7 @@ async def upstream(port: int, transport: TransportName, host: str = "localhost")
 
 async def answer_of(there: Upstream) -> bytes:
     dialect = resolve(there._provider, "m")
-    async with there.open(b"{}", model="m", dialect=dialect) as answer:
+    async with there.open(Outgoing(body=b"{}"), model="m", dialect=dialect) as answer:
         return await answer.receive_all()
 
 
