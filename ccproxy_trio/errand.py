@@ -5,20 +5,23 @@ from typing import TypeVar
 
 import trio
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ccproxy_trio.actors.dispatcher import Dispatcher, Routes
 from ccproxy_trio.attempt import Kept, Unit
-from ccproxy_trio.bookkeeping import Ending
+from ccproxy_trio.bookkeeping import Ending, describe
 from ccproxy_trio.counting.sizes import Counting, Sizing
 from ccproxy_trio.documents.texts import Texts
 from ccproxy_trio.drain import Drain
 from ccproxy_trio.journal import Tally
-from ccproxy_trio.routing.telling import Told
-from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.routing.telling import Told, kind_of, quoted
+from ccproxy_trio.routing.tiers import Candidate
+from ccproxy_trio.settings.model import Settings, Tier
+from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.turns import Turns
 from ccproxy_trio.upstream.search import Search
 from ccproxy_trio.wire.anthropic import MessagesRequest
-from ccproxy_trio.wire.faults import RequestRefused
+from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
 
 T = TypeVar("T")
 COME_BACK_AFTER = 5  # seconds in which a process manager has started the next proxy
@@ -43,12 +46,31 @@ class Services(Struct, frozen=True, kw_only=True):
     turns: Turns = field(default_factory=Turns)
     search: Search | None = None  # None: nobody can be asked what the web has to say
 
+    def dialect(self, candidate: Candidate) -> Dialect:
+        """How the candidate is spoken to, but for what was learned."""
+        return self.units[candidate.provider].dialects[candidate.model]
+
+    def speaking_natively(self, tier: Tier) -> Routes | None:
+        """The routes to those of the tier that take Anthropic's requests as they are; None: nobody does."""
+        return self._only(tier, lambda dialect: dialect.wire == "anthropic")
+
+    def searching(self, tier: Tier) -> Routes | None:
+        """The routes to those of the tier that search the web themselves; None: nobody does."""
+        return self._only(tier, lambda dialect: dialect.wire == "anthropic" and dialect.server_tools)
+
+    def _only(self, tier: Tier, fits: Callable[[Dialect], bool]) -> Routes | None:
+        chosen = tuple(one for one in self.routes.candidates[tier] if fits(self.dialect(one)))
+        if not chosen:
+            return None
+        return replace(self.routes, candidates={**self.routes.candidates, tier: chosen})
+
 
 class Ask(Struct, frozen=True, kw_only=True):
     """A client's request as the edge hands it over.
 
     `client_timeout` is how many seconds the client said it would wait; `patient` says that it may be sent
-    heartbeats in a thinking block (it asked for thinking, or it is Claude Code).
+    heartbeats in a thinking block (it asked for thinking, or it is Claude Code). `routes` are fewer than the
+    configuration's where not everybody can do what is asked for.
     """
 
     kept: Kept
@@ -57,6 +79,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     session: str | None
     client_timeout: float | None
     patient: bool
+    routes: Routes | None = None
 
     @property
     def request(self) -> MessagesRequest:
@@ -89,6 +112,20 @@ class CutShort(Exception):
     def __init__(self, text: str, *, kind: str) -> None:
         super().__init__(text)
         self.kind = kind
+
+    @classmethod
+    def by(cls, candidate: Candidate, fault: UpstreamFault) -> "CutShort":
+        """An answer of this candidate's, for this reason."""
+        return cls(_broken_off(candidate, fault), kind=kind_of(fault.kind))
+
+
+def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
+    if fault.kind is FaultKind.INTERNAL:
+        return "The answer broke off: a fault of this proxy, which its log tells more of."
+    if fault.kind is FaultKind.SUSPENDED:
+        return "The answer broke off: this proxy was suspended."
+    said = quoted(fault.kind, fault.message, fault.status)
+    return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 
 
 class Stopped(NothingLeft):

@@ -20,7 +20,7 @@ from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
 from ccproxy_trio.attempt import AttemptRun, Try, Unit
 from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
-from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug, describe
+from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug
 from ccproxy_trio.deadline import Bound
 from ccproxy_trio.documents.texts import Enclosed
 from ccproxy_trio.drain import LAST_WORDS
@@ -38,10 +38,8 @@ from ccproxy_trio.health.verdict import Ruling, judge
 from ccproxy_trio.race import Lane, Race
 from ccproxy_trio.routing.patience import before_it_gives_up
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
-from ccproxy_trio.routing.telling import kind_of, quoted
-from ccproxy_trio.routing.tiers import Candidate, candidates, tier_of
+from ccproxy_trio.routing.tiers import Candidate, tier_of
 from ccproxy_trio.settings.model import Settings, Tier
-from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.parts import Part
 from ccproxy_trio.translate.pdf import PdfText
@@ -169,6 +167,7 @@ class Exchange:
         self._empty_answer: Sequence[Part] | None = None
         self._is_answered = False
         self._conversation = ask.conversation
+        self._routes = ask.routes or services.routes
         self.books = Bookkeeper(facts, services.journal)
 
     async def run(self) -> None:
@@ -182,7 +181,7 @@ class Exchange:
         dispatcher, query = self._services.dispatcher, self._first_query()
         self._refuse_images_nobody_sees(query.needs)
         while True:
-            step = await dispatcher.choose(query, self._services.routes)
+            step = await dispatcher.choose(query, self._routes)
             match step:
                 case Use():
                     if step.after:
@@ -205,12 +204,9 @@ class Exchange:
         """In the words that make Claude Code repeat the request without its images."""
         if VISION not in needed:
             return
-        models = candidates(self._services.settings, self._tier)
-        if models and not any(self._dialect(model).vision for model in models):
+        models = self._routes.candidates[self._tier]
+        if models and not any(self._services.dialect(model).vision for model in models):
             raise RequestRefused("Could not process image: no model of this tier takes images.")
-
-    def _dialect(self, candidate: Candidate) -> Dialect:
-        return self._services.units[candidate.provider].dialects[candidate.model]
 
     async def _try(self, query: Query, step: Use) -> Query | None:
         """Make one attempt, or two that race: what to ask then. None when an answer reached its end."""
@@ -231,7 +227,7 @@ class Exchange:
         after = self._services.settings.hedge_after_of(entry.unit.settings)
         if after is None:
             return None
-        rivals = (other.provider for other in self._services.routes.candidates[self._tier])
+        rivals = (other.provider for other in self._routes.candidates[self._tier])
         if all(provider == entry.candidate.provider for provider in rivals):
             return None
         return entry.lease.p95 if after == "p95" else after
@@ -241,7 +237,7 @@ class Exchange:
         services = self._services
         if services.drain.has_begun:
             return None
-        step = await services.dispatcher.hedge(query, first.candidate, services.routes)
+        step = await services.dispatcher.hedge(query, first.candidate, self._routes)
         # Content may have come with the answer to that question. Then the request is not kept any more.
         await trio.lowlevel.checkpoint_if_cancelled()
         entry = None if step is None else await self._enter(step)
@@ -256,7 +252,7 @@ class Exchange:
         """Get what one attempt needs. Its lease is to be entered before the next checkpoint."""
         candidate = step.candidate
         unit = self._services.units[candidate.provider]
-        texts = await self._enclosed.texts(self._dialect(candidate))
+        texts = await self._enclosed.texts(self._services.dialect(candidate))
         lease = await unit.actor.lease(candidate.model, forced=step.forced)
         if isinstance(lease, Refusal):
             # Nothing was sent: another request was quicker. The candidate is out for this round.
@@ -273,6 +269,10 @@ class Exchange:
             run = AttemptRun(self._what(entry), lease=entry.lease, audience=audience)
             try:
                 fault = await self._outcome(run, entry, book)
+            except RequestRefused as refused:
+                if not self._leaves_to_others(entry.candidate):
+                    raise
+                return Attempt.refused(entry.candidate, refused.message, at=trio.current_time())
             finally:
                 if lane is not None and lane.is_outrun and book.fault is None:
                     book.outrun()
@@ -282,6 +282,15 @@ class Exchange:
         if lane is not None and lane.is_outrun:
             return Attempt.failed(entry.candidate, fault, at=trio.current_time())
         return await self._failed(entry, run, fault, audience)
+
+    def _leaves_to_others(self, candidate: Candidate) -> bool:
+        """Whether others, who take a request as it is, can be asked what could not be put to this one."""
+        services = self._services
+        others = services.speaking_natively(self._tier)
+        if others is None or services.dialect(candidate).wire == "anthropic":
+            return False
+        self._routes = others
+        return True
 
     async def _give_up(self, exhausted: Exhausted) -> None:
         if self._empty_answer is None:
@@ -336,7 +345,7 @@ class Exchange:
         if audience.shown:
             if self._conversation is not None:
                 self._services.dispatcher.broke_off(self._conversation, entry.candidate.provider)
-            raise CutShort(_broken_off(entry.candidate, fault), kind=kind_of(fault.kind))
+            raise CutShort.by(entry.candidate, fault)
         audience.forget()
         await entry.unit.actor.settled()
         if fault.kind is FaultKind.EMPTY:
@@ -375,16 +384,6 @@ class Exchange:
     def ending(self, error: BaseException | None) -> Ending:
         """What the way it was left means, for the journal."""
         return ending_of(None if self._is_answered else error)
-
-
-def _broken_off(candidate: Candidate, fault: UpstreamFault) -> str:
-    """One sentence for the client whose answer ends here."""
-    if fault.kind is FaultKind.INTERNAL:
-        return "The answer broke off: a fault of this proxy, which its log tells more of."
-    if fault.kind is FaultKind.SUSPENDED:
-        return "The answer broke off: this proxy was suspended."
-    said = quoted(fault.kind, fault.message, fault.status)
-    return f"The answer broke off: {candidate.provider} failed ({describe(fault)}){said}."
 
 
 def _after(query: Query, failed: Sequence[Attempt], *, outrun: int = 0) -> Query:

@@ -9,6 +9,7 @@ import msgspec
 import trio
 from quart import Response, g, request
 
+from ccproxy_trio.actors.dispatcher import Routes
 from ccproxy_trio.attempt import Kept
 from ccproxy_trio.audience import Opened
 from ccproxy_trio.bookkeeping import bug
@@ -66,7 +67,8 @@ class Desk:
         asked = decode_request(body)
         if (local := local_answer(asked)) is not None:
             return _local(asked, local, self._house.services)
-        if (question := search_question(asked)) is not None:
+        question = search_question(asked)
+        if question is not None and _searchers(asked, self._house.services) is None:
             return await self._search(asked, question)
         if not asked.stream:
             with self._admitted() as services:
@@ -194,6 +196,7 @@ async def _ask(kept: Kept, body_bytes: int, services: Services) -> Ask:
         session=headers.get("x-claude-code-session-id"),
         client_timeout=_seconds(headers.get("x-stainless-timeout")),
         patient=asked.thinking is not None or headers.get("user-agent", "").startswith("claude-cli"),
+        routes=_searchers(asked, services),
     )
 
 
@@ -241,6 +244,13 @@ def _emitter(asked: MessagesRequest, services: Services) -> Emitter:
         input_tokens=count_request(asked),
         scale=services.counting.scale(_tier(asked, services), _betas()),
     )
+
+
+def _searchers(asked: MessagesRequest, services: Services) -> Routes | None:
+    """Who of the providers answers a web search; None: it is none, or there is a backend, or nobody can."""
+    if services.search is not None or search_question(asked) is None:
+        return None
+    return services.searching(_tier(asked, services))
 
 
 def _tier(asked: CountRequest, services: Services) -> Tier:
