@@ -365,7 +365,7 @@ def about_connecting(provider: ProviderSettings) -> ProviderSettings:
 def _probing(unit: Unit, settings: Settings) -> Probing | None:
     own = unit.settings.health_check_interval
     interval = settings.health_check_interval if own is None else own
-    if interval == 0 or unit.settings.probe == "off":
+    if interval == 0 or unit.settings.probe == "off" or unit.settings.passes_credentials:
         return None
     return Probing(unit.upstream.probe, interval)
 

@@ -42,9 +42,28 @@ def chosen(options: DialectOptions) -> dict[str, object]:
     return {name: value for name, value in msgspec.structs.asdict(options).items() if value is not UNSET}
 
 
+# Switches that are lists of what is refused: one more refusal says nothing against the others.
+GROWING = frozenset({"leave_out", "refused_betas"})
+
+
 def over(options: DialectOptions, upper: DialectOptions) -> DialectOptions:
-    """Both, the upper ones winning."""
-    return msgspec.structs.replace(options, **chosen(upper))
+    """Both, the upper ones winning; lists of what is refused are put together."""
+    return msgspec.structs.replace(options, **grown(chosen(options), chosen(upper)))
+
+
+def grown(lower: Mapping[str, object], upper: Mapping[str, object]) -> dict[str, object]:
+    """The upper switches, where they are lists of what is refused with what the lower ones refuse."""
+    return {
+        name: _joined(lower.get(name), value) if name in GROWING else value for name, value in upper.items()
+    }
+
+
+def _joined(lower: object, upper: object) -> object:
+    match lower, upper:
+        case tuple(), tuple():
+            return tuple(dict.fromkeys((*lower, *upper)))
+        case _:
+            return upper
 
 
 def together(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
@@ -57,8 +76,15 @@ def together(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
 
 def taught(known: tuple[Lesson, ...], lesson: Lesson) -> tuple[Lesson, ...]:
     """The lessons with one more. Those that it overrules altogether are forgotten, so they stay few."""
-    mine = chosen(lesson.switches).keys()
-    return (*(old for old in known if not chosen(old.switches).keys() <= mine), lesson)
+    return (*(old for old in known if not _is_overruled(old, lesson)), lesson)
+
+
+def _is_overruled(old: Lesson, lesson: Lesson) -> bool:
+    mine, others = chosen(lesson.switches), chosen(old.switches)
+    if not others.keys() <= mine.keys():
+        return False
+    together_with_it = grown(mine, others)
+    return all(together_with_it[name] == mine[name] for name in others.keys() & GROWING)
 
 
 class Notebook:

@@ -121,6 +121,8 @@ TABLE: dict[FaultKind, Row] = {
     FaultKind.RATE_LIMITED: Row("15", Verdict.LIMITED, Next.NEXT_MODEL, rest=Rest.ALWAYS),
     FaultKind.QUOTA: Row("16", Verdict.BILLING, Next.TRY_ANOTHER, rest=Rest.IF_ASKED, flag=Flag.QUOTA),
     FaultKind.AUTH: Row("17, 18", Verdict.AUTH, Next.TRY_ANOTHER, flag=Flag.AUTH),
+    # The client's own key: it says nothing of the provider, and another client's may well be good.
+    FaultKind.LOGIN: Row("38", Verdict.SILENT, Next.TRY_ANOTHER, after=Verdict.SILENT),
     # Another model of the same provider may well be allowed here, so it is asked before the next provider.
     FaultKind.MODEL_ACCESS: Row("18", Verdict.SILENT, Next.NEXT_MODEL, excludes=True),
     FaultKind.MODEL_NOT_FOUND: Row("19", Verdict.SILENT, Next.NEXT_MODEL, excludes=True),

@@ -63,6 +63,7 @@ _HOPELESS_PROVIDER = _ONE_MORE_OPINION | {
     FaultKind.TLS,
     FaultKind.QUOTA,
     FaultKind.AUTH,
+    FaultKind.LOGIN,
     FaultKind.MISCONFIGURED,
     FaultKind.CONFIG,
     FaultKind.INTERNAL,

@@ -2,7 +2,8 @@
 
 Claude Code repeats most failures for three minutes before it shows anything, unless `x-should-retry: false`
 stops it; it honours that for 429, 500 and 502 and ignores it for 529. It never repeats 400 and 402. An
-upstream 401 or 403 is never passed on: it would make Claude Code tell people to log in.
+upstream 401 or 403 about a key of ours is never passed on: it would make Claude Code tell people to log in.
+About a client's own key, that is just what they have to do.
 """
 
 import enum
@@ -47,6 +48,7 @@ class Trouble(enum.IntEnum):
     ACCESS = enum.auto()  # to a model
     QUOTA = enum.auto()
     KEY = enum.auto()  # keys and configuration
+    LOGIN = enum.auto()  # the client's own key
     OURS = enum.auto()
 
 
@@ -77,6 +79,7 @@ _PHRASES: dict[FaultKind, _Phrase] = {
     FaultKind.RATE_LIMITED: _Phrase(_T.LIMITED, "rate limited"),
     FaultKind.QUOTA: _Phrase(_T.QUOTA, "quota exhausted"),
     FaultKind.AUTH: _Phrase(_T.KEY, "rejected its key"),
+    FaultKind.LOGIN: _Phrase(_T.LOGIN, "rejected your own login"),
     FaultKind.MODEL_ACCESS: _Phrase(_T.ACCESS, "does not give access to its model"),
     FaultKind.MODEL_NOT_FOUND: _Phrase(_T.MODEL, "does not have its model"),
     FaultKind.MISCONFIGURED: _Phrase(_T.KEY, "misconfigured"),
@@ -99,16 +102,18 @@ _FLAGGED: dict[Flag, _Phrase] = {
     Flag.MISCONFIGURED: _PHRASES[FaultKind.MISCONFIGURED],
     Flag.TLS: _PHRASES[FaultKind.TLS],
 }
-_WITH_STATUS = frozenset({_T.FAILED, _T.TIMED_OUT, _T.KEY})
+_WITH_STATUS = frozenset({_T.FAILED, _T.TIMED_OUT, _T.KEY, _T.LOGIN})
 _KINDS: dict[Trouble, str] = {
     Trouble.LIMITED: "rate_limit_error",
     Trouble.TIMED_OUT: "timeout_error",
     Trouble.MODEL: "not_found_error",
     Trouble.QUOTA: "billing_error",
+    Trouble.LOGIN: "authentication_error",
 }
 # The others' messages are ours.
 _IN_THEIR_WORDS = frozenset(
     {
+        FaultKind.LOGIN,
         FaultKind.SERVER_ERROR,
         FaultKind.GATEWAY_TIMEOUT,
         FaultKind.OVERLOADED,
@@ -287,7 +292,7 @@ def _cut(text: str) -> str:
 def quoted(kind: FaultKind | None, words: str, status: int | None) -> str:
     """The provider's own (sanitised) words as the end of a phrase, where there are any that help.
 
-    Not about keys: Claude Code takes some wordings for a trouble of its own and tells people to log in.
+    Not about keys of ours: Claude Code takes some wordings for a trouble of its own and tells people to log in.
     """
     if kind not in _IN_THEIR_WORDS or words in ("", f"HTTP {status}"):
         return ""
@@ -313,8 +318,14 @@ def _unasked(snapshot: Snapshot, models: Sequence[str], now: float) -> _Finding:
 
 
 def _status(troubles: set[Trouble], message: str, retry_after: int, rules: Rules) -> Told:
-    """One status for all. What cannot pass by itself is said to be final; the rest as configured."""
-    passing = troubles - {Trouble.MODEL, Trouble.ACCESS, Trouble.QUOTA, Trouble.KEY}
+    """One status for all. What cannot pass by itself is said to be final; the rest as configured.
+
+    A client whose own login was rejected can mend that, whatever the others suffer from; but one that is to
+    wait for them is not kept from it.
+    """
+    passing = troubles - {Trouble.MODEL, Trouble.ACCESS, Trouble.QUOTA, Trouble.KEY, Trouble.LOGIN}
+    if Trouble.LOGIN in troubles and (rules.tells or not passing):
+        return Told(401, "authentication_error", message, should_retry=False)
     if troubles == {Trouble.QUOTA}:
         return Told(402, "billing_error", message, should_retry=False)
     if troubles == {Trouble.MODEL}:

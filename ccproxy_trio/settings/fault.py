@@ -32,6 +32,15 @@ class ConfigFault(Struct, frozen=True, kw_only=True):
         return ": ".join(part for part in (place, self.path, self.message) if part)
 
 
+class Finding(Struct, frozen=True):
+    """What a rule found. Not `fatal`: a warning. `at_key`: the key itself is wrong, rather than its value."""
+
+    path: Path
+    message: str
+    fatal: bool = True
+    at_key: bool = False
+
+
 class ConfigError(Exception):
     """The configuration cannot be used. `str()` is for a terminal: one line a fault, in the file's order."""
 

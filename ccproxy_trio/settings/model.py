@@ -16,6 +16,7 @@ TIERS: tuple[Tier, ...] = ("big", "middle", "small")
 Strategy = Literal["priority", "round_robin", "random"]
 TransportName = Literal["trio", "httpx", "httpx-http2"]  # what carries requests to providers
 Wire = Literal["chat", "responses", "anthropic"]  # which of the three APIs a provider is spoken to in
+PASSTHROUGH = "passthrough"  # as an `api_key`: each client's own credentials are passed on
 ProfileName = Literal[
     "auto",
     "anthropic",
@@ -28,6 +29,10 @@ ProfileName = Literal[
     "mistral",
     "ollama",
     "vllm",
+    "moonshot",
+    "zai",
+    "minimax",
+    "alibaba",
     "generic",
 ]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, extra={"unit": "seconds"})]
@@ -185,6 +190,8 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     thinking_blocks: Literal["signed", "any", "none"] | UnsetType = UNSET
     thinking_style: Literal["any", "budget", "adaptive", "none"] | UnsetType = UNSET
     server_tools: bool | UnsetType = UNSET
+    tool_references: bool | UnsetType = UNSET
+    billing_header: bool | UnsetType = UNSET
     key_header: Literal["x-api-key", "authorization"] | UnsetType = UNSET
 
 
@@ -219,6 +226,11 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     # Of the next two, left out: the file's; null, "none" and "": none. As loaded, the file's is filled in.
     proxy: Secret | UnsetType | None = UNSET  # a secret: its address may hold a password
     ca_bundle: BundlePath | UnsetType | None = UNSET  # as loaded: a whole path, of a file that was good then
+
+    @property
+    def passes_credentials(self) -> bool:
+        """Whether each client's own credentials go there instead of a key of ours."""
+        return self.api_key.reveal() == PASSTHROUGH
 
     @property
     def outgoing_proxy(self) -> Secret | None:

@@ -12,12 +12,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct, structs
 
-from ccproxy_trio.settings.fault import Path, listed
+from ccproxy_trio.settings.fault import Finding, listed
 from ccproxy_trio.settings.hosts import is_loopback
 from ccproxy_trio.settings.model import TIERS, BreakerSettings, ProviderSettings, Settings, WebSearch
+from ccproxy_trio.settings.wires import Tree, is_native, native_address, passing_credentials
 
 UNKNOWN_URL = "https://variable-not-set.invalid"  # stands in for a disabled provider's address
-Tree = Mapping[str, Any]  # an object of the file: checked values by key
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = frozenset({"host", "content-length", "content-type", "content-encoding", "accept-encoding", "expect"})
@@ -39,23 +39,18 @@ _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.
 _OPENAI_ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/models")
 
 
-class Finding(Struct, frozen=True):
-    """What a rule found. Not `fatal`: a warning. `at_key`: the key itself is wrong, rather than its value."""
-
-    path: Path
-    message: str
-    fatal: bool = True
-    at_key: bool = False
-
-
 def provider_rules(provider: Tree) -> Iterator[Finding]:
-    """The address, Azure's version, the headers and the deadlines of one provider."""
+    """The address, the wire, Azure's version, the headers and the deadlines of one provider."""
     url = _split(provider.get("base_url", UNKNOWN_URL))
     if url is None:
         yield Finding(("base_url",), "is not an address; look at its host and port.")
     elif url.geturl() != UNKNOWN_URL:
+        native = is_native(provider, url)
         yield from _address(url)
-        yield from _azure(url, provider)
+        yield from native_address(url, native=native)
+        if not native:
+            yield from _azure(url, provider)
+        yield from passing_credentials(provider, native=native)
     yield from _headers(provider.get("custom_headers", {}))
     yield from _deadlines(provider)
     yield from _windows(provider)
@@ -130,9 +125,6 @@ def _address(url: SplitResult) -> Iterator[Finding]:
         )
     elif ending:
         message = f"goes too far: end it before `{ending}`, as https://api.example.com/v1; the rest is added."
-        yield Finding(("base_url",), message)
-    elif path.endswith("/messages"):
-        message = "is an Anthropic endpoint; the proxy talks to providers' OpenAI-compatible addresses."
         yield Finding(("base_url",), message)
     if url.scheme == "http" and not _is_near(url.hostname or ""):
         message = "is http, not https: the API key and all prompts travel readable for everybody on the way."

@@ -57,8 +57,10 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "ProviderSettings": {
         "name": "A name of its own, as it appears in logs and /health.",
-        "api_key": "The provider's API key, best as ${VARIABLE}.",
-        "base_url": "The OpenAI-compatible address, usually ending in /v1; Azure's resource address.",
+        "api_key": "The provider's API key, best as ${VARIABLE}. passthrough: each client's own, for "
+        "providers on Anthropic's wire.",
+        "base_url": "The OpenAI-compatible address, usually ending in /v1; Azure's resource address; on "
+        "Anthropic's wire, with or without /v1/messages.",
         "models": "The provider's models by tier.",
         "enabled": "Whether the provider takes part.",
         "priority": "Lower numbers come first.",
@@ -156,6 +158,18 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "streaming": "Can stream.",
         "max_tools": "The most tools in a request; null: no limit.",
         "lenient": "Send content blocks of unknown types as text instead of refusing them.",
+        "leave_out": "On Anthropic's wire: members that are not sent, by path, such as context_management, "
+        "output_config.effort, tools.defer_loading or cache_control.scope.",
+        "betas": "On Anthropic's wire: whether the values of anthropic-beta go on.",
+        "refused_betas": "On Anthropic's wire: values of anthropic-beta that do not go on.",
+        "thinking_blocks": "On Anthropic's wire: which earlier thinking is sent back; signed leaves out what "
+        "bears no signature. Thinking of other providers never is.",
+        "thinking_style": "On Anthropic's wire: how thinking is asked for; any: as the client does.",
+        "server_tools": "On Anthropic's wire: runs Anthropic's own tools, such as web_search.",
+        "tool_references": "On Anthropic's wire: takes tool_reference blocks; false: they become text.",
+        "billing_header": "On Anthropic's wire: is sent Claude Code's line about its build, which spoils "
+        "others' prompt caches.",
+        "key_header": "On Anthropic's wire: the header that bears the key.",
     },
 }
 

@@ -52,7 +52,8 @@ def secrets_of_provider(provider: ProviderSettings) -> tuple[str, ...]:
     """The value of every secret of one provider."""
     headers = (value.reveal() for value in provider.custom_headers.values())
     proxy = secrets_of_proxy(provider.outgoing_proxy)
-    found = (provider.api_key.reveal(), *headers, _password(provider.base_url), *proxy)
+    key = () if provider.passes_credentials else (provider.api_key.reveal(),)
+    found = (*key, *headers, _password(provider.base_url), *proxy)
     return tuple(value for value in found if value)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, inspect, structs
 
 from ccproxy_trio.settings.fault import ConfigError, ConfigFault, Path, did_you_mean
-from ccproxy_trio.settings.model import ProviderSettings, Settings
+from ccproxy_trio.settings.model import PASSTHROUGH, ProviderSettings, Settings
 from ccproxy_trio.settings.rules import RULES, UNKNOWN_URL, on_this_machine
 from ccproxy_trio.settings.source import Document, Json
 from ccproxy_trio.settings.substitute import Expanded, expand, header_problem, key_problem, proxy_problem
@@ -206,9 +206,9 @@ class _Walk:
         is_proxy = path[-1] == "proxy" and "custom_headers" not in path
         if not expanded.usable:
             return self._stand_in(None if is_proxy else _STAND_INS[-1])
-        if not expanded.referred:
-            self.literals.append(path)
         text = expanded.text.strip()
+        if not expanded.referred and text != PASSTHROUGH:
+            self.literals.append(path)
         if is_proxy:
             return self._proxy(text, path)
         problem = header_problem(text) if "custom_headers" in path else key_problem(text)

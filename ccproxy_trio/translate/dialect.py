@@ -1,21 +1,35 @@
 """How one upstream model wants to be spoken to: one value per switch, nothing left open.
 
 A dialect is laid in coats, later ones winning: the generic server, the profile, what is known of the model
-and of the server (all in `profiles.py`), the operator's `options`, what was learned from refusals while
-running. `auto` is decided by host, then by model name.
+and of the server (all in `profiles.py`), on Anthropic's own wire what is known of those who speak it
+(`native/profiles.py`), the operator's `options`, what was learned from refusals while running. `auto` is
+decided by host, then by model name.
+
+Which wire it is says `options`, or else the address, or else the profile and the model. A model's name alone
+says nothing of wires: a gateway that calls its model `gpt-5.4` may speak nothing but Chat Completions.
 """
 
 import re
 from collections.abc import Iterable
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from ccproxy_trio.health.lessons import Lesson, chosen
+from ccproxy_trio.health.lessons import Lesson, chosen, grown
 from ccproxy_trio.settings.model import DialectOptions, ProviderSettings, Wire
-from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
+from ccproxy_trio.settings.wires import is_native_path
+from ccproxy_trio.translate.native.profiles import ITSELF, NATIVE, NATIVE_MODELS
+from ccproxy_trio.translate.profiles import (
+    HOSTS,
+    MODEL_NAMES,
+    MODELS,
+    PORTS,
+    PROFILES,
+    SERVERS,
+    ModelRule,
+)
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -72,19 +86,49 @@ class Dialect(Struct, frozen=True, kw_only=True):
     thinking_blocks: Literal["signed", "any", "none"] = "signed"  # of the history; never those we signed
     thinking_style: Literal["any", "budget", "adaptive", "none"] = "any"  # how it is asked for
     server_tools: bool = True  # runs Anthropic's own tools (web_search and others)
+    tool_references: bool = True  # takes tool_reference blocks; else they become text
+    billing_header: bool = True  # is sent Claude Code's line about its build
     key_header: Literal["x-api-key", "authorization"] = "x-api-key"
     # Not to be set in `options`: it follows from the host.
     extra_key: Literal["google", "vertex"] = "google"  # who reads `extra_content`
 
 
+class _Chosen(Struct, frozen=True):
+    """A profile, and why it was chosen. `by_name`: by the model's name alone."""
+
+    profile: str
+    why: str
+    by_name: bool = False
+
+
 def resolve(provider: ProviderSettings, model: str) -> Dialect:
     """The dialect of `model` (its upstream name) at `provider`."""
-    profile, _ = _profile(provider, model)
+    chosen = _profile(provider, model)
+    dialect = _usual(provider, chosen, model)
+    wire, _ = _wire(provider, chosen, dialect)
+    dialect = msgspec.structs.replace(dialect, wire=wire)
+    if wire == "anthropic":
+        dialect = _beside(dialect, NATIVE.get(chosen.profile, ITSELF))
+        for rule in _rules(NATIVE_MODELS, chosen.profile, model):
+            dialect = _beside(dialect, rule.switches)
+    return _over(dialect, provider.options)
+
+
+def reason(provider: ProviderSettings, model: str) -> str:
+    """One sentence for the operator: which profile applies, and which wire if not the usual, and why."""
+    chosen = _profile(provider, model)
+    wire, why = _wire(provider, chosen, _usual(provider, chosen, model))
+    told = f"profile {chosen.profile}: {chosen.why}"
+    return f"{told}; wire {wire}: {why}" if why else told
+
+
+def _usual(provider: ProviderSettings, chosen: _Chosen, model: str) -> Dialect:
+    """What profile, model and server come to; the wire of it is that of the profile and the model."""
+    profile = chosen.profile
     dialect = _over(Dialect(profile=profile), PROFILES[profile])
-    name = bare_name(model)
-    for rule in MODELS:
-        if (rule.profiles is None or profile in rule.profiles) and re.search(rule.pattern, name):
-            dialect = _over(dialect, rule.switches)
+    for rule in _rules(MODELS, profile, model):
+        switches = msgspec.structs.replace(rule.switches, wire=UNSET) if chosen.by_name else rule.switches
+        dialect = _over(dialect, switches)
     url = urlsplit(provider.base_url)
     for suffix, switches in SERVERS:
         if is_at(url.hostname or "", suffix):
@@ -93,25 +137,44 @@ def resolve(provider: ProviderSettings, model: str) -> Dialect:
         dialect = msgspec.structs.replace(dialect, extra_key="vertex")
     if profile == "deepseek" and url.path.rstrip("/").endswith("/beta"):
         dialect = msgspec.structs.replace(dialect, prefill="prefix")
-    return _over(dialect, provider.options)
+    return dialect
 
 
-def reason(provider: ProviderSettings, model: str) -> str:
-    """One sentence for the operator: which profile applies and why."""
-    profile, why = _profile(provider, model)
-    return f"profile {profile}: {why}"
+def _rules(rules: Iterable[ModelRule], profile: str, model: str) -> Iterable[ModelRule]:
+    name = bare_name(model)
+    return (
+        rule
+        for rule in rules
+        if (rule.profiles is None or profile in rule.profiles) and re.search(rule.pattern, name)
+    )
+
+
+def _wire(provider: ProviderSettings, chosen: _Chosen, usual: Dialect) -> tuple[Wire, str]:
+    """The wire, and why it is this one; "" where there was nothing to choose."""
+    if provider.options.wire is not UNSET:
+        return provider.options.wire, "configured"
+    url: SplitResult = urlsplit(provider.base_url)
+    if is_native_path(url):
+        return "anthropic", f"chosen by the address, which ends in {url.path.rstrip('/')}"
+    if PROFILES[chosen.profile].wire is not UNSET:
+        return usual.wire, "the profile's"
+    return usual.wire, "what this model is spoken to on" if usual.wire != "chat" else ""
 
 
 def with_lessons(dialect: Dialect, lessons: Iterable[Lesson]) -> Dialect:
     """The dialect after what was learned, in this order."""
     for lesson in lessons:
-        dialect = _over(dialect, lesson.switches)
+        dialect = _beside(dialect, lesson.switches)
     return dialect
 
 
 def differences(dialect: Dialect) -> tuple[str, ...]:
-    """The switches in which it differs from an unknown server's, as the configuration would write them."""
-    usual = msgspec.structs.asdict(Dialect())
+    """The switches in which it differs from an unknown server's, as the configuration would write them.
+
+    Such a server is one of the same wire; the wire itself is a difference from all others.
+    """
+    unknown = Dialect() if dialect.wire != "anthropic" else _over(Dialect(), ITSELF)
+    usual = msgspec.structs.asdict(unknown)
     return tuple(
         f"{name}: {msgspec.json.encode(value).decode()}"
         for name, value in msgspec.structs.asdict(dialect).items()
@@ -121,6 +184,11 @@ def differences(dialect: Dialect) -> tuple[str, ...]:
 
 def _over(dialect: Dialect, switches: DialectOptions) -> Dialect:
     return msgspec.structs.replace(dialect, **chosen(switches))
+
+
+def _beside(dialect: Dialect, switches: DialectOptions) -> Dialect:
+    """The same, but lists of what is refused are put together: each coat knows of others."""
+    return msgspec.structs.replace(dialect, **grown(msgspec.structs.asdict(dialect), chosen(switches)))
 
 
 def bare_name(model: str) -> str:
@@ -133,23 +201,23 @@ def is_at(host: str, suffix: str) -> bool:
     return host == suffix or host.endswith("." + suffix)
 
 
-def _profile(provider: ProviderSettings, model: str) -> tuple[str, str]:
+def _profile(provider: ProviderSettings, model: str) -> _Chosen:
     if provider.profile != "auto":
-        return provider.profile, "configured"
+        return _Chosen(provider.profile, "configured")
     if provider.api_version is not None:
-        return "azure", "api_version is set"
+        return _Chosen("azure", "api_version is set")
     url = urlsplit(provider.base_url)
     host = url.hostname or ""
     for suffix, profile in HOSTS:
         if is_at(host, suffix):
-            return profile, f"chosen by the host {host}"
+            return _Chosen(profile, f"chosen by the host {host}")
     port = _PORT.search(url.netloc)
     if port and port[1] in PORTS:
-        return PORTS[port[1]], f"chosen by the port {port[1]}"
+        return _Chosen(PORTS[port[1]], f"chosen by the port {port[1]}")
     for pattern, profile in MODEL_NAMES:
         if re.match(pattern, bare_name(model)):
-            return profile, f"chosen by the model's name {model}"
-    return "generic", "neither the host nor the model's name is known"
+            return _Chosen(profile, f"chosen by the model's name {model}", by_name=True)
+    return _Chosen("generic", "neither the host nor the model's name is known")
 
 
 # Not `SplitResult.port`, which raises on a number that is none; such a URL fails where it is opened.

@@ -20,7 +20,7 @@ class ModelRule(Struct, frozen=True):
 
 PROFILES: dict[str, Switches] = {
     "generic": Switches(),
-    "anthropic": Switches(wire="anthropic", mid_system="keep", files=True, file_urls=True),
+    "anthropic": Switches(wire="anthropic"),
     "openai": Switches(
         max_tokens_field="max_completion_tokens",
         mid_system="keep",
@@ -91,6 +91,11 @@ PROFILES: dict[str, Switches] = {
         qwen_template=True,
         prefill="continue",
     ),
+    # Sellers of open weights of their own, who are spoken to on Chat Completions as an unknown server is.
+    "moonshot": Switches(),
+    "zai": Switches(),
+    "minimax": Switches(),
+    "alibaba": Switches(),
 }
 
 # Suffixes of host names. More exact ones first.
@@ -106,6 +111,14 @@ HOSTS: tuple[tuple[str, str], ...] = (
     ("groq.com", "groq"),
     ("mistral.ai", "mistral"),
     ("ollama.com", "ollama"),
+    ("moonshot.ai", "moonshot"),
+    ("moonshot.cn", "moonshot"),
+    ("kimi.com", "moonshot"),
+    ("z.ai", "zai"),
+    ("bigmodel.cn", "zai"),
+    ("minimax.io", "minimax"),
+    ("minimaxi.com", "minimax"),
+    ("aliyuncs.com", "alibaba"),
 )
 # What is known of servers that need no profile of their own, by suffixes of host names.
 SERVERS: tuple[tuple[str, Switches], ...] = (
@@ -125,8 +138,9 @@ MODEL_NAMES: tuple[tuple[str, str], ...] = (
 )
 
 _OPENAI = frozenset({"openai", "azure"})
-_OPEN_WEIGHTS = frozenset({"generic", "vllm", "ollama", "groq"})
-_SELF_HOSTED = frozenset({"generic", "vllm"})
+_SELLERS = frozenset({"moonshot", "zai", "minimax", "alibaba"})
+_OPEN_WEIGHTS = frozenset({"generic", "vllm", "ollama", "groq"}) | _SELLERS
+_SELF_HOSTED = frozenset({"generic", "vllm"}) | _SELLERS
 
 # How a pattern begins that is to find a model's name: Azure's deployments are called `prod-gpt-4o`, too.
 BEGIN = r"(^|[^a-z0-9])"

@@ -44,13 +44,7 @@ _SELF_RUN = frozenset({"ollama", "vllm"})
 
 # Sellers beside those that have a profile of their own, by suffixes of host names.
 SELLERS: tuple[tuple[str, str], ...] = (
-    ("anthropic.com", "anthropic"),
     ("x.ai", "xai"),
-    ("moonshot.ai", "moonshot"),
-    ("moonshot.cn", "moonshot"),
-    ("z.ai", "zai"),
-    ("bigmodel.cn", "zai"),
-    ("aliyuncs.com", "alibaba"),
     ("together.xyz", "together"),
     ("together.ai", "together"),
     ("fireworks.ai", "fireworks"),

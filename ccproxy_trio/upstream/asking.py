@@ -5,13 +5,23 @@ from typing import Self
 
 import httpx
 
-from ccproxy_trio.settings.model import ProviderSettings, Wire
+from ccproxy_trio.settings.model import ProviderSettings
+from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.question import Outgoing
-from ccproxy_trio.upstream.endpoints import Endpoints, endpoints
+from ccproxy_trio.upstream.endpoints import (
+    KEY_HEADERS,
+    OURS,
+    Endpoints,
+    Fields,
+    endpoints,
+    firm_headers,
+    usual_headers,
+)
 
 POOL_TIMEOUT = 5.0  # seconds to wait for one of the connections
-EVENT_STREAM, JSON = b"text/event-stream", b"application/json"  # what a request may accept
-Fields = list[tuple[bytes, bytes]]
+EVENT_STREAM, JSON = "text/event-stream", "application/json"  # what a request may accept
+MOST_ADDRESSES = 256  # that are kept: a client's query is part of one
+Pairs = list[tuple[bytes, bytes]]
 
 
 class Asking:
@@ -20,9 +30,10 @@ class Asking:
     """
 
     def __init__(self, provider: ProviderSettings) -> None:
+        self._provider = provider
         self._endpoints: Endpoints = endpoints(provider)
-        self._addresses: dict[tuple[Wire, str], httpx.URL] = {}
-        self._fields: dict[bytes, Fields] = {}
+        self._addresses: dict[tuple[str, str, str], httpx.URL] = {}
+        self._headers: dict[tuple[str, ...], _Headers] = {}
         self._extensions = {
             "timeout": {
                 "pool": POOL_TIMEOUT,
@@ -32,38 +43,84 @@ class Asking:
             }
         }
 
-    def completion(self, asked: Outgoing, *, model: str, accept: bytes, wire: Wire) -> httpx.Request:
+    def completion(self, asked: Outgoing, *, model: str, accept: str, dialect: Dialect) -> httpx.Request:
         """A request for one answer.
 
         Raises:
             httpx.InvalidURL, UnicodeError: the configuration's address or headers cannot be used.
         """
-        url = self._addresses.get((wire, model))
-        if url is None:
-            url = httpx.URL(self._endpoints.answers_for(model, wire=wire))
-            self._addresses[wire, model] = url
-        fields = [*self._fields_for(url, accept), (b"content-length", b"%d" % len(asked.body))]
+        url = self._address(model, dialect, asked.query)
+        fields = self._headers_for(url, accept, dialect).of(asked)
+        fields.append((b"content-length", b"%d" % len(asked.body)))
         stream = OnePiece(asked.body)
         return httpx.Request("POST", url, headers=fields, stream=stream, extensions=self._extensions)
 
-    def models(self) -> httpx.Request:
+    def models(self, dialect: Dialect) -> httpx.Request:
         """The list of models.
 
         Raises:
             httpx.InvalidURL, UnicodeError: the configuration's address or headers cannot be used.
         """
-        url = httpx.URL(self._endpoints.models)
-        fields = self._fields_for(url, JSON)
+        url = httpx.URL(self._endpoints.models_on(dialect.wire))
+        fields = self._headers_for(url, JSON, dialect).without_clients
         return httpx.Request("GET", url, headers=fields, stream=OnePiece(b""), extensions=self._extensions)
 
-    def _fields_for(self, url: httpx.URL, accept: bytes) -> Fields:
+    def _address(self, model: str, dialect: Dialect, query: str) -> httpx.URL:
+        key = (dialect.wire, model, query)
+        url = self._addresses.get(key)
+        if url is None:
+            address = self._endpoints.answers_for(model, wire=dialect.wire)
+            url = httpx.URL(f"{address}{'&' if '?' in address else '?'}{query}" if query else address)
+            if len(self._addresses) < MOST_ADDRESSES:
+                self._addresses[key] = url
+        return url
+
+    def _headers_for(self, url: httpx.URL, accept: str, dialect: Dialect) -> "_Headers":
         """The headers but for the length. All of a provider's addresses are on one host."""
-        fields = self._fields.get(accept)
-        if fields is None:
-            configured = self._endpoints.headers_for(accept)
-            host = [] if any(name == b"host" for name, _ in configured) else [(b"host", url.netloc)]
-            fields = self._fields[accept] = host + configured
-        return fields
+        key = (accept, dialect.wire, dialect.profile, dialect.key_header)
+        headers = self._headers.get(key)
+        if headers is None:
+            headers = self._headers[key] = _Headers(
+                host=url.netloc,
+                usual=usual_headers(dialect, accept),
+                firm=firm_headers(self._provider, dialect),
+                passes_credentials=self._provider.passes_credentials,
+            )
+        return headers
+
+
+class _Headers:
+    """Those of one kind of request, as pairs of name and value: with a client's, and without.
+
+    A client's own go before what is only usual, and behind what is ours to say. Its credentials go nowhere
+    but to who is configured to get them.
+    """
+
+    def __init__(self, *, host: bytes, usual: Fields, firm: Fields, passes_credentials: bool) -> None:
+        self._usual = {b"host": host, **usual}
+        self._firm = firm
+        self._passes_credentials = passes_credentials
+        self.without_clients = list({**self._usual, **firm}.items())
+
+    def of(self, asked: Outgoing) -> Pairs:
+        """A request's; the caller may add to them."""
+        credential = asked.credential if self._passes_credentials else None
+        if not asked.headers and credential is None:
+            return [*self.without_clients]
+        fields = dict(self._usual)
+        for name, value in asked.headers:
+            raw = _raw(name)
+            if raw not in OURS and raw not in KEY_HEADERS:
+                fields[raw] = _raw(value)
+        fields.update(self._firm)
+        if credential is not None:
+            fields[_raw(credential.header)] = _raw(credential.value.reveal())
+        return list(fields.items())
+
+
+def _raw(text: str) -> bytes:
+    """As HTTP carries it. What it cannot carry came from no request."""
+    return text.encode("latin-1", "backslashreplace")
 
 
 class OnePiece(httpx.AsyncByteStream):

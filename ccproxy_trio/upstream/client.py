@@ -13,10 +13,10 @@ import httpx
 import trio
 
 from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
-from ccproxy_trio.settings.model import TIERS, ProviderSettings, TransportName, Wire
+from ccproxy_trio.settings.model import TIERS, ProviderSettings, TransportName
 from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
-from ccproxy_trio.translate.probe import probe_request
+from ccproxy_trio.translate.probe import probe_body
 from ccproxy_trio.translate.question import Outgoing
 from ccproxy_trio.translate.waits import asked_wait
 from ccproxy_trio.upstream.asking import EVENT_STREAM, JSON, Asking
@@ -27,10 +27,10 @@ from ccproxy_trio.upstream.transport.limits import NotRunning
 from ccproxy_trio.upstream.transport.lookup import bound_lookups
 from ccproxy_trio.upstream.transport.stock import CLOSE_WITHIN, StaleConnection, was_lost
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
-from ccproxy_trio.wire.openai import encode
 
 ERROR_BODY_BYTES = 64 * 1024
 ANSWER_BODY_BYTES = 64 * 2**20
+NO_KEY_OF_OURS = "each client's own key is passed on"
 ERROR_BODY_WITHIN = 5.0  # seconds; a provider that drips its error page is not worth more
 
 
@@ -118,7 +118,7 @@ class Upstream:
             UpstreamFault: no usable answer: refused, reset, TLS, or any status but 200.
         """
         accept = EVENT_STREAM if dialect.streaming else JSON
-        request = self._completion(asked, model=model, accept=accept, wire=dialect.wire)
+        request = self._completion(asked, model=model, accept=accept, dialect=dialect)
         try:
             response = await self._transport.handle_async_request(request)
         except (httpx.HTTPError, UnicodeError, OSError) as error:
@@ -128,9 +128,9 @@ class Upstream:
             await self._insist_on_200(response, answered, profile=dialect.profile)
             yield Answer(response, answered)
 
-    def _completion(self, asked: Outgoing, *, model: str, accept: bytes, wire: Wire) -> httpx.Request:
+    def _completion(self, asked: Outgoing, *, model: str, accept: str, dialect: Dialect) -> httpx.Request:
         try:
-            return self._asking.completion(asked, model=model, accept=accept, wire=wire)
+            return self._asking.completion(asked, model=model, accept=accept, dialect=dialect)
         except (httpx.InvalidURL, UnicodeError):
             raise UpstreamFault(FaultKind.CONFIG, "its base_url or headers are not valid") from None
 
@@ -146,9 +146,13 @@ class Upstream:
     async def probe(self) -> ProbeResult:
         """Ask the endpoint that costs nothing (`GET .../models`), or for one token if so configured.
 
-        Never raises but for cancellation. The answer's body is not read.
+        On the wire of the cheapest model. Where each client's own key is passed on, there is none to ask with,
+        and nothing is sent. Never raises but for cancellation. The answer's body is not read.
         """
         started_at = trio.current_time()
+        if self._provider.passes_credentials:
+            await trio.lowlevel.checkpoint()
+            return ProbeResult(verdict=ProbeVerdict.UNSUPPORTED, detail=NO_KEY_OF_OURS, seconds=0.0)
         try:
             response = await self._transport.handle_async_request(self._probe_request())
         except UpstreamFault as fault:
@@ -167,12 +171,12 @@ class Upstream:
         )
 
     def _probe_request(self) -> httpx.Request:
+        model = _probe_model(self._provider)
+        dialect = resolve(self._provider, model)
         if self._provider.probe == "completion":
-            model = _probe_model(self._provider)
-            dialect = resolve(self._provider, model)
-            asked = Outgoing(body=encode(probe_request(model, dialect)))
-            return self._completion(asked, model=model, accept=JSON, wire=dialect.wire)
-        return self._asking.models()
+            asked = Outgoing(body=probe_body(model, dialect))
+            return self._completion(asked, model=model, accept=JSON, dialect=dialect)
+        return self._asking.models(dialect)
 
 
 def _lowered(headers: httpx.Headers) -> Mapping[str, str]:

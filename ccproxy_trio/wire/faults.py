@@ -29,6 +29,7 @@ class FaultKind(enum.StrEnum):
     RATE_LIMITED = "rate_limited"  # 429
     QUOTA = "quota"  # 402, 429 insufficient_quota
     AUTH = "auth"  # 401, 403 about the key
+    LOGIN = "login"  # the same about the client's own key, which was passed on
     MODEL_ACCESS = "model_access"  # 403 about region or model, 451
     MODEL_NOT_FOUND = "model_not_found"  # 404 about the model or deployment
     MISCONFIGURED = "misconfigured"  # 404 on the path, 405, 3xx

@@ -71,6 +71,7 @@ BILLING = (402, "billing_error", False)
 MISSING = (404, "not_found_error", False)
 WRONG = (400, "invalid_request_error", None)
 OURS = (500, "api_error", False)
+LOGIN = (401, "authentication_error", False)
 
 
 def faulty(row: str, what: str, fault: UpstreamFault, words: str, **fields: object) -> Outcome:
@@ -323,6 +324,7 @@ OURSELVES = [
     faulty("8", "the provider's own limit", kind(K.OVERTIME), "total_timeout", told=TIMED_OUT),
     ours("33", "the client does not read", K.CLIENT_STALLED, "not read by the client", step=""),
     ours("34", "a bug", K.INTERNAL, "a fault of this proxy"),
+    ours("38", "a client's own key", K.LOGIN, "a rejected your own login", told=LOGIN, told_waiting=LOGIN),
     key("34", "a header that cannot be sent", kind(K.CONFIG), "misconfigured", flag=Flag.MISCONFIGURED),
     ours("36", "no time left", K.TOTAL_TIMEOUT, "time was up", step="", told=TIMED_OUT, told_waiting=LATER),
 ]
@@ -504,7 +506,7 @@ def test_row_29_an_empty_answer_is_asked_for_once_more_and_no_further() -> None:
 
 def test_every_row_is_there() -> None:
     elsewhere = {"8", "9", "12", "32", "35"}  # above; the rest of 27 and 30 is the transport's
-    numbered = {str(number) for number in range(1, 37)}
+    numbered = {str(number) for number in range(1, 39)} - {"37"}  # a suspension: not the provider's doing
     assert {o.row for o in OUTCOMES} | elsewhere == numbered
     assert {o.fault.kind for o in OUTCOMES} >= set(FaultKind) - {
         K.SUSPENDED,  # not the provider's doing, and not in the table

@@ -37,6 +37,7 @@ def test_there_is_a_row_for_every_kind_of_fault() -> None:
         (K.RATE_LIMITED, V.LIMITED, N.NEXT_MODEL),
         (K.QUOTA, V.BILLING, N.TRY_ANOTHER),
         (K.AUTH, V.AUTH, N.TRY_ANOTHER),
+        (K.LOGIN, V.SILENT, N.TRY_ANOTHER),
         (K.MODEL_ACCESS, V.SILENT, N.NEXT_MODEL),
         (K.MODEL_NOT_FOUND, V.SILENT, N.NEXT_MODEL),
         (K.MISCONFIGURED, V.FAULTY, N.TRY_ANOTHER),
@@ -68,6 +69,7 @@ def test_after_content_a_fault_is_a_dead_stream_unless_it_was_ours_or_the_reques
         K.POOL,
         K.TOTAL_TIMEOUT,
         K.SUSPENDED,
+        K.LOGIN,
         K.EMPTY,
         K.CONTENT_POLICY,
         K.CONTEXT_OVERFLOW,
@@ -79,6 +81,7 @@ def test_after_content_a_fault_is_a_dead_stream_unless_it_was_ours_or_the_reques
 
 def test_no_fault_of_the_client_counts_against_a_provider() -> None:
     clients = {K.BAD_REQUEST, K.CONTENT_POLICY, K.CONTEXT_OVERFLOW, K.UNSUPPORTED_PARAMETER, K.CLIENT_STALLED}
+    clients.add(K.LOGIN)
     assert {ruled(kind).verdict for kind in clients} == {Verdict.SILENT}
 
 

@@ -288,5 +288,5 @@ def test_every_request_ends_in_an_answer_or_in_one_truthful_error_in_time(
     # One round before the patience begins, one that it may just let begin, and what an attempt takes.
     assert outcome.at <= patience + 12 * takes + 20.0
     if outcome.told is not None:
-        assert outcome.told.status in {400, 402, 404, 413, 429, 500, 502, 504}
+        assert outcome.told.status in {400, 401, 402, 404, 413, 429, 500, 502, 504}
         assert outcome.told.status in {400, 413} or outcome.told.should_retry is False

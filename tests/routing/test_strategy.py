@@ -103,6 +103,7 @@ ELSEWHERE = [
     K.OVERLOADED,
     K.QUOTA,
     K.AUTH,
+    K.LOGIN,
     K.MISCONFIGURED,
     K.UPSTREAM_ERROR,
     K.CONFIG,
@@ -369,6 +370,7 @@ def test_the_query_after_a_wait_carries_on() -> None:
     "kind",
     [
         K.AUTH,
+        K.LOGIN,
         K.QUOTA,
         K.MISCONFIGURED,
         K.TLS,

@@ -97,6 +97,7 @@ def test_with_several_models_the_best_state_of_those_it_has_counts() -> None:
         (K.GATEWAY_TIMEOUT, "a timed out (HTTP 503)"),
         (K.MISCONFIGURED, "a misconfigured (HTTP 503)"),
         (K.CONTENT_TIMEOUT, "a did not answer in time (HTTP 503)"),
+        (K.LOGIN, "a rejected your own login (HTTP 503)"),
         (K.MODEL_NOT_FOUND, "a does not have its model m"),
         (K.MODEL_ACCESS, "a does not give access to its model m"),
         (K.OVERLOADED, "a overloaded"),
@@ -161,6 +162,7 @@ def test_a_quotation_is_short_and_says_more_than_the_status() -> None:
         (K.CONTEXT_OVERFLOW, "invalid_request_error"),
         (K.OVERLOADED, "api_error"),
         (K.AUTH, "api_error"),
+        (K.LOGIN, "authentication_error"),
         (K.TRUNCATED, "api_error"),
         (K.INTERNAL, "api_error"),
     ],
@@ -205,6 +207,11 @@ def test_there_is_a_phrase_for_every_kind_of_fault() -> None:
         ([K.INTERNAL], (500, "api_error", False)),
         ([K.INTERNAL, K.AUTH], (500, "api_error", False)),
         ([K.INTERNAL, K.CONNECT], (502, "api_error", False)),
+        ([K.LOGIN], (401, "authentication_error", False)),
+        ([K.LOGIN, K.AUTH, K.QUOTA], (401, "authentication_error", False)),
+        ([K.LOGIN, K.INTERNAL], (401, "authentication_error", False)),
+        # Whatever the others suffer from, the login is what its user can mend.
+        ([K.LOGIN, K.RATE_LIMITED, K.SERVER_ERROR], (401, "authentication_error", False)),
     ],
 )
 def test_a_client_that_is_told_gets_a_final_status(
@@ -225,6 +232,10 @@ def test_a_client_that_is_told_gets_a_final_status(
         ([K.QUOTA], (402, "billing_error", False)),
         ([K.MODEL_NOT_FOUND], (404, "not_found_error", False)),
         ([K.INTERNAL], (500, "api_error", False)),
+        ([K.LOGIN], (401, "authentication_error", False)),
+        ([K.LOGIN, K.QUOTA], (401, "authentication_error", False)),
+        ([K.LOGIN, K.RATE_LIMITED], (429, "rate_limit_error", None)),
+        ([K.LOGIN, K.CONNECT], (529, "overloaded_error", None)),
     ],
 )
 def test_a_client_that_is_to_wait_is_asked_to_come_again_unless_that_is_no_use(
@@ -237,7 +248,7 @@ def test_a_client_that_is_to_wait_is_asked_to_come_again_unless_that_is_no_use(
 
 @pytest.mark.parametrize("tells", [True, False])
 def test_no_answer_lets_claude_code_blame_its_users_key_or_repeat_an_ignored_no(tells: bool) -> None:
-    for kind in FaultKind:
+    for kind in set(FaultKind) - {K.LOGIN}:  # which is about that key
         answer = told(query(failed(A, kind)), candidates=(A,), rules_=rules(tells=tells))
         assert answer.status not in (401, 403)
         assert answer.kind not in ("authentication_error", "permission_error")

@@ -23,7 +23,7 @@ NO_ADDRESS = "is not an address; look at its host and port."
         ("https://u:p@x.example/v1", CREDENTIALS),
         (
             "https://x.example/v1/messages/",
-            "is an Anthropic endpoint; the proxy talks to providers' OpenAI-compatible addresses.",
+            'is an endpoint of Anthropic\'s own API: add "options": {"wire": "anthropic"} to this provider.',
         ),
         *(
             (

@@ -122,7 +122,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     """One assistant turn, to be served as a stream or as a whole, whichever the request asks for.
 
     Order is reasoning, text, calls. `finish` None: `tool_calls` with calls, else `stop`. `details` are
-    `reasoning_details`, in a stream one chunk each.
+    `reasoning_details`, in a stream one chunk each. On the other wires (`told.py`): `unseen`, it thought and
+    shows none of it; `refusal`, in pieces.
     """
 
     text: tuple[str, ...] = ()
@@ -131,6 +132,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     details: tuple[dict[str, Any], ...] = ()
     finish: str | None = None
     usage: Usage = Usage()
+    unseen: bool = False
+    refusal: tuple[str, ...] = ()
 
     @property
     def finish_reason(self) -> str:

@@ -1,101 +1,69 @@
-"""A scripted OpenAI-compatible provider on a real loopback socket.
+"""A scripted provider on a real loopback socket, on any of the three wires.
 
-It is told what to answer, keeps every request it got, and judges each by `validation`. Answers are turns, or
-steps at byte level when the provider has to misbehave (`faults`), so responses are written by hand; only the
-requests are read by h11.
+It is told what to answer, keeps every request it got, and judges each by its wire's `validation`. Answers are
+turns, or steps at byte level when the provider has to misbehave (`faults`), so responses are written by hand;
+only the requests are read by h11.
 
     provider = providers.start("alpha")
     provider.plays(status(500), says("hel", "lo"))     # one a request, the last for ever
     provider.behaves(agent(calls(Call("Bash", ...)), says("done")))
+    native = providers.start("claude", wire="anthropic", strictness="turns")
 """
 
-import json
-import socket
-import struct
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from http import HTTPStatus
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, assert_never
-from urllib.parse import parse_qs, unquote, urlsplit
 
-import h11
 import trio
-from msgspec import Struct
 
-from tests.support.chunks import DONE, Chunk, Turn, says, sse
+from tests.support.chunks import Turn, says
+from tests.support.connection import Connection, Request
+from tests.support.judges import body_violations, credential_violations, header_violations
 from tests.support.ports import Port, ReservedPort
-from tests.support.validation import violations
+from tests.support.seals import Teller
+from tests.support.steps import (
+    BODY_END,
+    Cut,
+    Hold,
+    Linger,
+    Pause,
+    Repeat,
+    Send,
+    Step,
+    body,
+    head,
+    json_reply,
+    raw_reply,
+    stream_frames,
+    stream_of,
+    stream_reply,
+)
+from tests.support.told import Wire, error_body, told, whole
+from tests.support.validation_anthropic import Strictness, thinking_refusal
 
+__all__ = [  # with what a test writes its replies with
+    "BODY_END",
+    "Cut",
+    "Hold",
+    "Linger",
+    "Pause",
+    "Repeat",
+    "Reply",
+    "Request",
+    "Script",
+    "ScriptedProvider",
+    "Send",
+    "Step",
+    "body",
+    "head",
+    "json_reply",
+    "raw_reply",
+    "rendered",
+    "stream_frames",
+    "stream_of",
+    "stream_reply",
+]
 
-class Send(Struct, frozen=True):
-    """Write these bytes."""
-
-    data: bytes
-
-
-class Repeat(Struct, frozen=True):
-    """Write each of these pieces, `every` seconds apart, over and over until the client leaves."""
-
-    pieces: tuple[bytes, ...]
-    every: float
-
-
-class Pause(Struct, frozen=True):
-    """Write nothing for so many seconds."""
-
-    seconds: float
-
-
-class Hold(Struct, frozen=True):
-    """Write nothing until the test sets the event."""
-
-    gate: trio.Event
-
-
-class Linger(Struct, frozen=True):
-    """Write nothing until the client leaves."""
-
-
-class Cut(Struct, frozen=True):
-    """Close the connection: an orderly FIN, or a RST."""
-
-    how: Literal["fin", "rst"]
-
-
-Step = Send | Repeat | Pause | Hold | Linger | Cut
 Reply = Turn | tuple[Step, ...]
-
-
-class Request:
-    """One request as it arrived. Instants are on Trio's clock."""
-
-    def __init__(self, method: str, target: str, headers: Mapping[str, str], content: bytes) -> None:
-        self.method = method
-        self.path = unquote(urlsplit(target).path)
-        self.query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
-        self.headers = headers  # names in lower case
-        self.content = content
-        self.body: dict[str, Any] = json.loads(content) if content else {}
-        self.at = trio.current_time()
-        self.connection = 0  # which of the provider's connections, counted from 1
-        self.gone = trio.Event()  # set when the client closes the connection before the reply is over
-        self.gone_at: float | None = None
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """The conversation."""
-        messages: list[dict[str, Any]] = self.body["messages"]
-        return messages
-
-    @property
-    def tool_names(self) -> list[str]:
-        """The tools on offer."""
-        return [tool["function"]["name"] for tool in self.body.get("tools", ())]
-
-    def text_of(self, role: str) -> str:
-        """All text of one role, joined: enough to look for a phrase."""
-        found = [message.get("content") for message in self.messages if message["role"] == role]
-        return "\n".join(json.dumps(content, ensure_ascii=False) for content in found)
 
 
 Script = Callable[[Request], Reply]
@@ -104,8 +72,12 @@ Script = Callable[[Request], Reply]
 class ScriptedProvider:
     """One provider. It owns its port for good, whether or not it listens there just now.
 
-    `also_allowed` names keys of its dialect that OpenAI does not know: of requests, messages and calls.
-    `api_version` makes it speak Azure's paths and header. `port` is where it listens, else one of its own.
+    `wire` is what it speaks and is configured as; `besides`, what its server answers on too. `also_allowed`
+    names keys of its dialect that the wire's own judge does not know. `api_version` makes it speak Azure's
+    paths and header. `port` is where it listens, else one of its own.
+
+    On Anthropic's wire: `key_header` is where its key has to be; with `credential` (header, value) it
+    wants a client's and not its own. `strictness` is how it takes thinking that it did not give.
     """
 
     def __init__(
@@ -113,11 +85,17 @@ class ScriptedProvider:
         name: str,
         nursery: trio.Nursery,
         *,
+        wire: Wire = "chat",
+        besides: Iterable[Wire] = (),
         also_allowed: Iterable[str] = (),
         api_version: str | None = None,
         port: Port | None = None,
+        key_header: Literal["x-api-key", "authorization"] = "x-api-key",
+        credential: tuple[str, str] | None = None,
+        strictness: Strictness = "lenient",
     ) -> None:
         self.name = name
+        self.wire = wire
         self.key = f"canary-{name}-0123456789abcdef"
         self.model = f"{name}-model"
         self.api_version = api_version
@@ -128,7 +106,11 @@ class ScriptedProvider:
         self.open_connections = 0  # of these
         self.under_way: set[Request] = set()  # requests that are being answered
         self._arrived = trio.Condition()
+        self._wires = (wire, *besides)
         self._also_allowed = frozenset(also_allowed)
+        self._key_header = key_header
+        self._credential = credential
+        self._strictness = strictness
         self._nursery = nursery
         self._port = ReservedPort() if port is None else port
         self._scope: trio.CancelScope | None = None
@@ -176,14 +158,21 @@ class ScriptedProvider:
     @property
     def base_url(self) -> str:
         """Where the provider is, as a configuration names it."""
-        return f"http://127.0.0.1:{self.port}" + ("" if self.api_version else "/v1")
+        bare = self.api_version or self.wire == "anthropic"
+        return f"http://127.0.0.1:{self.port}" + ("" if bare else "/v1")
 
     def entry(self, **more: Any) -> dict[str, Any]:
-        """The provider's entry for `providers.json`; `more` adds or replaces keys."""
+        """The provider's entry for `providers.json`; `more` adds or replaces keys, and single `options`."""
         models = {tier: [self.model] for tier in ("big", "middle", "small")}
-        entry = {"name": self.name, "api_key": self.key, "base_url": self.base_url, "models": models}
-        dialect = {"api_version": self.api_version} if self.api_version else {"profile": "openai"}
-        return entry | dialect | more
+        key = "passthrough" if self._credential else self.key
+        entry = {"name": self.name, "api_key": key, "base_url": self.base_url, "models": models}
+        profile = "anthropic" if self.wire == "anthropic" else "openai"
+        entry |= {"api_version": self.api_version} if self.api_version else {"profile": profile}
+        options: dict[str, Any] = {} if self.wire == "chat" else {"wire": self.wire}
+        if self._key_header != "x-api-key":
+            options["key_header"] = self._key_header
+        options |= more.pop("options", {})
+        return entry | ({"options": options} if options else {}) | more
 
     async def arrived(self, count: int = 1) -> Request:
         """Wait until `count` completions have been asked for; the last of them."""
@@ -201,15 +190,15 @@ class ScriptedProvider:
     async def _serve(self, stream: trio.SocketStream) -> None:
         self.connections += 1
         self.open_connections += 1
-        wire = _Wire(stream)
+        connection = Connection(stream)
         number = self.connections
         try:
-            while (request := await wire.read_request()) is not None:
+            while (request := await connection.read_request()) is not None:
                 request.connection = number
                 steps = await self._reply(request)
                 self.under_way.add(request)
                 try:
-                    lives_on = await wire.perform(steps, request)
+                    lives_on = await connection.perform(steps, request)
                 finally:
                     self.under_way.discard(request)
                 if not lives_on:
@@ -220,166 +209,98 @@ class ScriptedProvider:
             self.open_connections -= 1
 
     async def _reply(self, request: Request) -> tuple[Step, ...]:
-        if request.method == "GET" and request.path == self._path("models"):
+        if request.method == "GET" and request.path == self._models_path():
             self.probes.append(request)
-            return self._probe_reply or json_reply(200, {"object": "list", "data": [{"id": self.model}]})
-        if request.method != "POST" or request.path != self._path("chat/completions"):
+            return self._probe_reply or json_reply(200, self._models())
+        wire = self._asked_on(request)
+        if wire is None:
             self.violations.append(f"{request.method} {request.path}: no such endpoint")
             return json_reply(404, {"error": {"message": f"Invalid URL {request.path}"}})
+        request.wire = wire
         self._judge(request)
         self.requests.append(request)
         async with self._arrived:
             self._arrived.notify_all()
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return json_reply(400, error_body("anthropic", refusal, kind="invalid_request_error"))
         reply = self._script(request)
-        return rendered(reply, request) if isinstance(reply, Turn) else reply
+        return rendered(reply, request, by=self._teller(request)) if isinstance(reply, Turn) else reply
 
-    def _path(self, endpoint: str) -> str:
-        if self.api_version is None:
-            return f"/v1/{endpoint}"
-        return f"/openai/deployments/{self.model}/{endpoint}" if "/" in endpoint else f"/openai/{endpoint}"
+    def _asked_on(self, request: Request) -> Wire | None:
+        """The wire that a request came on; None: nobody answers there."""
+        if request.method != "POST":
+            return None
+        return next((wire for wire in self._wires if request.path == self._path(wire)), None)
+
+    def _path(self, wire: Wire) -> str:
+        match wire:
+            case "chat" if self.api_version:
+                return f"/openai/deployments/{self.model}/chat/completions"
+            case "chat":
+                return "/v1/chat/completions"
+            case "responses":
+                return "/openai/responses" if self.api_version else "/v1/responses"
+            case "anthropic":
+                return "/anthropic/v1/messages" if self.api_version else "/v1/messages"
+            case _:
+                assert_never(wire)
+
+    def _models_path(self) -> str:
+        return "/openai/models" if self.api_version else "/v1/models"
+
+    def _models(self) -> dict[str, Any]:
+        if self.wire == "anthropic":
+            model = {"type": "model", "id": self.model, "display_name": self.model}
+            page = {"first_id": self.model, "last_id": self.model, "has_more": False}
+            return {"data": [model | {"created_at": "2026-01-01T00:00:00Z"}]} | page
+        return {"object": "list", "data": [{"id": self.model}]}
+
+    def _teller(self, request: Request) -> Teller:
+        """Who answers this request, on the wire it came on."""
+        included = request.body.get("include") or ()
+        return Teller(
+            name=self.name,
+            model=request.body.get("model", self.model),
+            number=len(self.requests),
+            seals="reasoning.encrypted_content" in included,
+        )
+
+    def _refusal(self, request: Request) -> str | None:
+        if request.wire != "anthropic":
+            return None
+        return thinking_refusal(request.body, self.name, self._strictness)
+
+    # -- its judgement of requests --
 
     def _judge(self, request: Request) -> None:
-        wrong = violations(request.body, also_allowed=self._also_allowed)
-        expected = {"api-key": self.key} if self.api_version else {"authorization": f"Bearer {self.key}"}
-        wrong += [
-            f"header {name} is wrong"
-            for name, value in expected.items()
-            if request.headers.get(name) != value
+        right = self._credential or self._own_credential(request.wire)
+        wrong = [
+            *body_violations(
+                request.body,
+                request.wire,
+                name=self.name,
+                betas=request.betas,
+                also_allowed=self._also_allowed,
+            ),
+            *credential_violations(request.headers, right),
+            *header_violations(request.headers, request.wire),
         ]
-        if request.query.get("api-version") != self.api_version:
+        version = None if request.wire == "anthropic" else self.api_version
+        if request.query.get("api-version") != version:
             wrong.append(f"api-version is {request.query.get('api-version')}")
         self.violations += [f"request {len(self.requests) + 1}: {sentence}" for sentence in wrong]
 
-
-class _Wire:
-    """One client connection: requests through h11, replies as raw steps."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-        self._unread = b""  # what arrived ahead of its turn
-
-    async def read_request(self) -> Request | None:
-        """The next request, or None when the client is done."""
-        parser = h11.Connection(h11.SERVER)
-        head: h11.Request | None = None
-        content = b""
-        while True:
-            match parser.next_event():
-                case h11.NEED_DATA:
-                    data = self._unread or await self._stream.receive_some()
-                    self._unread = b""
-                    parser.receive_data(data)
-                case h11.Request() as head:
-                    pass
-                case h11.Data() as data_event:
-                    content += data_event.data
-                case h11.EndOfMessage():
-                    self._unread = bytes(parser.trailing_data[0])
-                    assert head is not None
-                    headers = {name.decode().lower(): value.decode() for name, value in head.headers}
-                    return Request(head.method.decode(), head.target.decode(), headers, content)
-                case _:
-                    return None
-
-    async def perform(self, steps: tuple[Step, ...], request: Request) -> bool:
-        """Take the steps. True: the connection lives on for another request."""
-        alive = False
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, request, nursery.cancel_scope)
-            # A client that leaves may be met here before the watch sees it; out of the nursery the error
-            # would come as a group that nobody catches, and end the whole provider.
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                alive = await self._take(steps)
-            nursery.cancel_scope.cancel()
-        return alive and not request.gone.is_set()
-
-    async def _watch(self, request: Request, scope: trio.CancelScope) -> None:
-        """Notice that the client leaves while it is being answered."""
-        try:
-            while data := await self._stream.receive_some():
-                self._unread += data
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        request.gone_at = trio.current_time()
-        request.gone.set()
-        scope.cancel()
-
-    async def _take(self, steps: tuple[Step, ...]) -> bool:
-        for step in steps:
-            match step:
-                case Send(data):
-                    await self._stream.send_all(data)
-                case Repeat():
-                    await self._repeat(step)
-                case Pause(seconds):
-                    await trio.sleep(seconds)
-                case Hold(gate):
-                    await gate.wait()
-                case Linger():
-                    await trio.sleep_forever()
-                case Cut(how):
-                    self._cut(how)
-                    return False
-                case _:
-                    assert_never(step)
-        return True
-
-    async def _repeat(self, step: Repeat) -> None:
-        while True:
-            for piece in step.pieces:
-                await self._stream.send_all(piece)
-                await trio.sleep(step.every)
-
-    def _cut(self, how: Literal["fin", "rst"]) -> None:
-        if how == "rst":  # a linger time of zero turns close() into a reset
-            self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._stream.socket.close()
+    def _own_credential(self, wire: Wire) -> tuple[str, str]:
+        if self.api_version:
+            return "api-key", self.key
+        if wire == "anthropic" and self._key_header == "x-api-key":
+            return "x-api-key", self.key
+        return "authorization", f"Bearer {self.key}"
 
 
-# -- replies as bytes --
-
-BODY_END = Send(b"0\r\n\r\n")
-
-
-def head(status: int = 200, *, headers: Mapping[str, str] | None = None) -> Send:
-    """A response head; without other headers that of an event stream in chunked framing."""
-    fields = headers or {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in _PHRASES else 'Odd'}"]
-    lines += [f"{name}: {value}" for name, value in fields.items()]
-    return Send("\r\n".join([*lines, "", ""]).encode())
-
-
-def body(data: bytes) -> Send:
-    """A piece of a chunked body."""
-    return Send(b"%x\r\n%s\r\n" % (len(data), data))
-
-
-def stream_of(chunks: Iterable[Chunk]) -> tuple[Step, ...]:
-    """Each chunk as an event in an HTTP chunk of its own."""
-    return tuple(body(sse([chunk])) for chunk in chunks)
-
-
-def stream_reply(chunks: Iterable[Chunk]) -> tuple[Step, ...]:
-    """A whole stream of these chunks, with `[DONE]`."""
-    return (head(), *stream_of(chunks), body(DONE), BODY_END)
-
-
-def json_reply(status: int, content: object, **headers: str) -> tuple[Step, ...]:
-    """A whole response with a JSON body. Header names are given with underscores."""
-    return raw_reply(status, json.dumps(content).encode(), content_type="application/json", **headers)
-
-
-def raw_reply(status: int, content: bytes, **headers: str) -> tuple[Step, ...]:
-    """A whole response. Header names are given with underscores."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return (head(status, headers=named | {"content-length": str(len(content))}), Send(content))
-
-
-def rendered(turn: Turn, request: Request) -> tuple[Step, ...]:
-    """A turn as the request wants it: a stream or one JSON object."""
+def rendered(turn: Turn, request: Request, *, by: Teller | None = None) -> tuple[Step, ...]:
+    """A turn as the request wants it, on its wire: a stream or one JSON object."""
     if not request.body.get("stream"):
-        return json_reply(200, turn.completion())
-    return stream_reply(turn.chunks())
-
-
-_PHRASES = frozenset(HTTPStatus)
+        return json_reply(200, whole(turn, request.wire, by=by))
+    return (head(), *stream_frames(told(turn, request.wire, by=by).frames), BODY_END)

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from openai.types.chat.completion_create_params import CompletionCreateParams
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-_PARAMETERS: TypeAdapter[Any] = TypeAdapter(CompletionCreateParams, config=ConfigDict(extra="forbid"))
+from tests.support.typed import adapter, type_violations
+
+_PARAMETERS = adapter(CompletionCreateParams)
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,(.+)", re.DOTALL)
 
@@ -26,7 +27,7 @@ def violations(body: dict[str, Any], *, also_allowed: frozenset[str] = frozenset
     `extra_content`), which are left unchecked.
     """
     standard = _without(body, also_allowed)
-    mistyped = list(_type_violations(standard))
+    mistyped = list(type_violations(_PARAMETERS, standard))
     return mistyped or [*sequence_violations(body["messages"]), *_rule_violations(body)]
 
 
@@ -45,40 +46,6 @@ def _without(body: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
         key: [of_message(message) for message in value] if key == "messages" else value
         for key, value in left(body).items()
     }
-
-
-def _type_violations(body: dict[str, Any]) -> Iterator[str]:
-    try:
-        _consume(_PARAMETERS.validate_python(body, strict=True))
-    except ValidationError as error:
-        for fault in _of_likeliest_branch(error):
-            yield f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-
-
-def _consume(value: Any) -> None:
-    """Walk the validated value: pydantic checks `Iterable` fields only while they are read."""
-    match value:
-        case None | str() | bytes() | int() | float():
-            return
-        case dict():
-            for item in value.values():
-                _consume(item)
-        case _:
-            for item in value:
-                _consume(item)
-
-
-def _of_likeliest_branch(error: ValidationError) -> list[Any]:
-    """Of a union's many complaints, those of the member that fits best: the fewest, and unknown keys only."""
-    branches: dict[str, list[Any]] = {}
-    for fault in error.errors(include_url=False, include_input=False):
-        branch = next((str(part) for part in fault["loc"] if str(part)[:1].isupper()), "")
-        branches.setdefault(branch, []).append(fault)
-
-    def misfit(faults: list[Any]) -> tuple[bool, int]:
-        return any(fault["type"] in ("literal_error", "missing") for fault in faults), len(faults)
-
-    return min(branches.values(), key=misfit)
 
 
 def sequence_violations(messages: list[dict[str, Any]]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccproxy_trio.translate.messages import INTERRUPTED
+from ccproxy_trio.translate.walk import INTERRUPTED
 from ccproxy_trio.wire.faults import RequestRefused
 from tests.support.validation import violations
 from tests.translate.asking import (
