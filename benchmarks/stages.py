@@ -30,6 +30,7 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
             "ccproxy_trio/deadline.py",
             "ccproxy_trio/drain.py",
             "ccproxy_trio/errand.py",
+            "ccproxy_trio/login.py",
             "ccproxy_trio/race.py",
             "ccproxy_trio/turns.py",
             "ccproxy_trio/websearch.py",

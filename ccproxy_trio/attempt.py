@@ -36,7 +36,7 @@ from ccproxy_trio.wire.sse import SseEvent
 USAGE_WITHIN = 2.0  # seconds to wait for the usage chunk after a finish_reason
 REST_WITHIN = 0.1  # seconds for the rest of a finished body, so that its connection can be used again
 EVENTS_A_BURST = 64  # a megabyte of events in one read must not keep every other task waiting
-MOST_REPAIRS = 4
+MOST_REPAIRS = 8  # of one request: what only looks like Anthropic finds that many things new to it
 
 
 # What a fault before any content may say about a provider, the least first.
@@ -93,6 +93,10 @@ class Kept:
             LookupError: as `asked`.
         """
         return self.asked.request
+
+    def adopt(self, asked: Asked) -> None:
+        """The same request, with more beside it, or less."""
+        self._asked = asked
 
     def let_go(self) -> None:
         """Nobody will be asked any more."""

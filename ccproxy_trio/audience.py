@@ -14,8 +14,10 @@ from ccproxy_trio.health.lateness import was_late
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.fold import fold
 from ccproxy_trio.translate.grammar import Grammar
-from ccproxy_trio.translate.parts import Finished, Part, content_bearing
-from ccproxy_trio.wire.events import Event, Message, encode_frames
+from ccproxy_trio.translate.native.fold import fold_frames
+from ccproxy_trio.translate.parts import Finished, Heading, Part, content_bearing
+from ccproxy_trio.translate.question import Headers
+from ccproxy_trio.wire.events import Event, Passage, encode_frames, encode_message
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
 
@@ -40,6 +42,13 @@ class Audience(Protocol):
         """The attempt failed before anything was shown: the next one starts from nothing."""
 
 
+class Whole(Struct, frozen=True):
+    """An answer for a client that asked without `stream`. `headers` are the provider's, names in lower case."""
+
+    body: bytes
+    headers: Headers = ()
+
+
 class WholeAnswer:
     """A client that asked without `stream`. It sees nothing until the end, so any failure can be covered."""
 
@@ -56,6 +65,7 @@ class WholeAnswer:
         Raises:
             GrammarBroken: a bug of ours; another attempt starts from nothing.
         """
+        self._headers = _headers_in(parts) or self._headers
         events = self._emitter.take(parts)
         self._grammar.check(events)
         self._events += events
@@ -68,20 +78,25 @@ class WholeAnswer:
         self._emitter = self._new_emitter()
         self._grammar = Grammar()
         self._events: list[Event] = []
+        self._headers: Headers = ()
 
-    def message(self) -> Message:
-        """The answer, once an attempt has finished."""
-        return fold(self._events)
+    def whole(self) -> Whole:
+        """The answer, once an attempt has finished. Of one that passed as it came, every member is kept."""
+        if any(isinstance(event, Passage) for event in self._events):
+            return Whole(fold_frames(encode_frames(self._events)), self._headers)
+        return Whole(encode_message(fold(self._events)), self._headers)
 
 
 class Opened(Struct, frozen=True):
     """The handshake: a response can be started. The frames follow; the channel closes after the last.
 
     `ended()` tells a body that ended in `message_stop` or an error event from one whose writer died.
+    `headers` are the provider's, names in lower case: none where the response starts before its answer.
     """
 
     frames: trio.MemoryReceiveChannel[bytes]
     ended: Callable[[], bool]
+    headers: Headers = ()
 
 
 class Rhythm(Struct, frozen=True, kw_only=True):
@@ -114,6 +129,7 @@ class LiveStream:
         self._grammar = Grammar()
         self._frames, self._receive = trio.open_memory_channel[bytes](1)
         self._held: list[Part] = []
+        self._headers: Headers = ()
         self._untaken = b""
         self._last_event_at = trio.current_time()
         self._quiet = trio.CancelScope(deadline=self._last_event_at + rhythm.open_after)
@@ -134,9 +150,10 @@ class LiveStream:
         """
         if not self.shown:
             self._held += parts
-            if not (content_bearing(self._held) or self._is_complete()):
+            if not (content_bearing(parts) or self._is_complete()):
                 return
             parts, self._held = self._held, []
+            self._headers = _headers_in(parts)
             self.shown = True
         self._send(self._emitter.take(parts))
 
@@ -230,8 +247,9 @@ class LiveStream:
     def _post(self, events: list[Event]) -> None:
         """Send without waiting; the caller has checked that there is room."""
         data = self._encode(events)
-        self._open()
-        self._frames.send_nowait(data)
+        if data:  # else no heartbeat has a place there
+            self._open()
+            self._frames.send_nowait(data)
 
     def _has_ended(self) -> bool:
         return self._grammar.is_over and not self._untaken
@@ -245,13 +263,23 @@ class LiveStream:
 
     def _encode(self, events: list[Event]) -> bytes:
         self._grammar.check(events)
-        self._last_event_at = trio.current_time()
+        if not events or any(not _is_aside(event) for event in events):
+            self._last_event_at = trio.current_time()
         return encode_frames(events)
 
     def _open(self) -> None:
         if not self.head_sent:
             self.head_sent = True
-            self._started(Opened(frames=self._receive, ended=self._has_ended))
+            self._started(Opened(frames=self._receive, ended=self._has_ended, headers=self._headers))
+
+
+def _headers_in(parts: Sequence[Part]) -> Headers:
+    return next((part.headers for part in parts if isinstance(part, Heading)), ())
+
+
+def _is_aside(event: Event) -> bool:
+    """Whether it is a keep-alive of the provider's, which does not keep Claude Code from giving up."""
+    return isinstance(event, Passage) and event.act == "aside"
 
 
 def _gone() -> UpstreamFault:

@@ -18,12 +18,18 @@ from ccproxy_trio.routing.telling import Told, kind_of, quoted
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import Settings, Tier
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.question import Sender
 from ccproxy_trio.turns import Turns
 from ccproxy_trio.upstream.search import Search
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
 
 T = TypeVar("T")
+NO_LOGIN = (
+    "This proxy passes your own login on to the provider, and this request came with none. Log in to Claude "
+    "Code, or set its ANTHROPIC_AUTH_TOKEN or ANTHROPIC_API_KEY to a key of that provider's; a client key of "
+    "this proxy is never passed on."
+)
 COME_BACK_AFTER = 5  # seconds in which a process manager has started the next proxy
 
 
@@ -46,9 +52,32 @@ class Services(Struct, frozen=True, kw_only=True):
     turns: Turns = field(default_factory=Turns)
     search: Search | None = None  # None: nobody can be asked what the web has to say
 
+    @property
+    def is_native(self) -> bool:
+        """Whether anybody is spoken to on Anthropic's own wire."""
+        dialects = (dialect for unit in self.units.values() for dialect in unit.dialects.values())
+        return any(dialect.wire == "anthropic" for dialect in dialects)
+
     def dialect(self, candidate: Candidate) -> Dialect:
         """How the candidate is spoken to, but for what was learned."""
         return self.units[candidate.provider].dialects[candidate.model]
+
+    def open_to(self, sender: Sender, tier: Tier) -> "Services":
+        """As they are for one client: without those who would be asked with its own key, if it has none.
+
+        Raises:
+            RequestRefused: 401, nobody else serves the tier.
+        """
+        passing = {name for name, unit in self.units.items() if unit.settings.passes_credentials}
+        if not passing or sender.credential is not None:
+            return self
+        others = {
+            each: tuple(one for one in served if one.provider not in passing)
+            for each, served in self.routes.candidates.items()
+        }
+        if self.routes.candidates[tier] and not others[tier]:
+            raise RequestRefused(NO_LOGIN, status=401, kind="authentication_error")
+        return replace(self, routes=replace(self.routes, candidates=others))
 
     def speaking_natively(self, tier: Tier) -> Routes | None:
         """The routes to those of the tier that take Anthropic's requests as they are; None: nobody does."""

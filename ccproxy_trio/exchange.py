@@ -19,7 +19,7 @@ from ccproxy_trio.actors.dispatcher import Exhausted
 from ccproxy_trio.actors.kit import ActorDown
 from ccproxy_trio.actors.provider import Lease, Refusal
 from ccproxy_trio.attempt import AttemptRun, Try, Unit
-from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, WholeAnswer
+from ccproxy_trio.audience import Audience, LiveStream, Opened, Rhythm, Whole, WholeAnswer
 from ccproxy_trio.bookkeeping import AttemptBook, Bookkeeper, Ending, Facts, bug
 from ccproxy_trio.deadline import Bound
 from ccproxy_trio.documents.texts import Enclosed
@@ -35,6 +35,7 @@ from ccproxy_trio.errand import (
     until_stopped,
 )
 from ccproxy_trio.health.verdict import Ruling, judge
+from ccproxy_trio.login import of_the_client
 from ccproxy_trio.race import Lane, Race
 from ccproxy_trio.routing.patience import before_it_gives_up
 from ccproxy_trio.routing.question import VISION, Attempt, Query, Use, Wait
@@ -44,11 +45,10 @@ from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.parts import Part
 from ccproxy_trio.translate.pdf import PdfText
 from ccproxy_trio.translate.request import needs
-from ccproxy_trio.wire.events import Message
 from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
 
 
-async def answer(ask: Ask, services: Services) -> Message:
+async def answer(ask: Ask, services: Services) -> Whole:
     """Serve a client that waits for the whole answer.
 
     Raises:
@@ -59,7 +59,7 @@ async def answer(ask: Ask, services: Services) -> Message:
     exchange = Exchange(ask, services, audience)
     with exchange.books.exchange(exchange.ending):
         await until_stopped(services.drain, exchange.run)
-        return audience.message()
+        return audience.whole()
 
 
 async def stream(ask: Ask, services: Services, *, started: Callable[[Opened], None]) -> None:
@@ -166,6 +166,7 @@ class Exchange:
         )
         self._empty_answer: Sequence[Part] | None = None
         self._is_answered = False
+        self._credential = ask.kept.asked.sender.credential
         self._conversation = ask.conversation
         self._routes = ask.routes or services.routes
         self.books = Bookkeeper(facts, services.journal)
@@ -309,6 +310,8 @@ class Exchange:
             # What it says about the provider depends on what the provider sent, what follows on what the
             # client saw. They differ for a client that waits for the whole answer.
             fault.message = unit.scrub(fault.message)
+            if unit.settings.passes_credentials:
+                of_the_client(fault, self._credential)
             lease.settle(judge(fault, shown=run.first_content_at is not None), fault)
             book.failed(fault)
             return fault

@@ -102,7 +102,7 @@ class Lane:
             return
         if self._race.winner is None:
             self._held += parts
-            if not (content_bearing(self._held) or isinstance(self._held[-1], Finished)):
+            if not (content_bearing(parts) or isinstance(self._held[-1], Finished)):
                 return
             self._race.award(self)
             parts, self._held = self._held, []

@@ -15,11 +15,11 @@ from ccproxy_trio.health.probing import ProbeResult, ProbeVerdict
 from ccproxy_trio.logs.banner import Finding, banner, provenance, say
 from ccproxy_trio.logs.lines import marked, span
 from ccproxy_trio.settings.load import environment
-from ccproxy_trio.settings.model import ProviderSettings, Settings
+from ccproxy_trio.settings.model import PASSTHROUGH, ProviderSettings, Settings
 from ccproxy_trio.settings.scrub import shown_proxy
 from ccproxy_trio.translate.dialect import differences, reason, resolve
 from ccproxy_trio.translate.windows import SILENT, window_of
-from ccproxy_trio.upstream.client import Upstream
+from ccproxy_trio.upstream.client import NO_KEY_OF_OURS, Upstream
 from ccproxy_trio.upstream.trust import Trust
 
 PROBE_FAILED = 1
@@ -52,7 +52,7 @@ def check(config: Path | None, probe: bool, shows_switches: bool) -> None:
     loaded = load(config)
     settings = loaded.settings
     results = trio.run(probe_all, settings) if probe else {}
-    telling: list[Telling] = [dialects, windows, partial(transport, settings)]
+    telling: list[Telling] = [dialects, credentials, windows, partial(transport, settings)]
     telling += [switches] if shows_switches else []
     findings = {each.name: finding(each, results.get(each.name), telling) for each in settings.enabled()}
     banner(settings, stream=sys.stdout, environ=environment(), findings=findings)
@@ -64,7 +64,10 @@ def check(config: Path | None, probe: bool, shows_switches: bool) -> None:
 
 def finding(provider: ProviderSettings, result: ProbeResult | None, telling: Sequence[Telling]) -> Finding:
     """What the table says of a provider: how its probe ended, and what each of `telling` has to add."""
-    mark, status = ("info", "not asked (--probe does)") if result is None else told(result)
+    if provider.passes_credentials:
+        mark, status = "info", f"not asked ({NO_KEY_OF_OURS})"
+    else:
+        mark, status = ("info", "not asked (--probe does)") if result is None else told(result)
     return Finding(mark, status, tuple(line for tell in telling for line in tell(provider)))
 
 
@@ -88,8 +91,17 @@ def told(result: ProbeResult) -> tuple[str, str]:
 
 
 def dialects(provider: ProviderSettings) -> Iterator[str]:
-    """Which profile each model is spoken to with, and why: one line where all models agree."""
+    """Which profile each model is spoken to with, on which wire, and why: one line where all models agree."""
     return _by_model({model: reason(provider, model) for model in provider.all_models()})
+
+
+def credentials(provider: ProviderSettings) -> Iterator[str]:
+    """Whose key it is that goes there, where it is not ours."""
+    if provider.passes_credentials:
+        yield (
+            f"key: {PASSTHROUGH}; Claude Code's own login goes there, and nowhere else. A request without one "
+            "is served by the others"
+        )
 
 
 def windows(provider: ProviderSettings) -> Iterator[str]:
@@ -140,11 +152,13 @@ def _by_model(told: Mapping[str, str]) -> Iterator[str]:
 
 
 async def probe_all(settings: Settings) -> Mapping[str, ProbeResult]:
-    """Ask every enabled provider at once; within `PROBE_WITHIN` seconds each has a result."""
+    """Ask every enabled provider that we have a key of; within `PROBE_WITHIN` seconds each has a result."""
     results: dict[str, ProbeResult] = {}
     trust = Trust()
     async with trio.open_nursery() as nursery:
         for provider in settings.enabled():
+            if provider.passes_credentials:
+                continue
             upstream = Upstream(
                 provider,
                 tls=trust.context(provider.authorities),

@@ -14,23 +14,31 @@ PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "AL
 
 
 def invitation(
-    url: str, *, guarded: bool, environ: Mapping[str, str], everywhere: bool = False
+    url: str,
+    *,
+    guarded: bool,
+    environ: Mapping[str, str],
+    everywhere: bool = False,
+    passes_credentials: bool = False,
 ) -> Iterator[Text]:
     """The lines that say where the proxy listens and how to use it.
 
     `guarded`: clients must send a key. The key itself is never printed. `everywhere`: it listens on every
-    address of this machine, of which `url` is one.
+    address of this machine, of which `url` is one. `passes_credentials`: Claude Code's own login is wanted.
     """
     where = " and on every other address of this machine" if everywhere else ""
     yield marked("ok", f"Listening on {url}{where}")
     yield Text("   Point Claude Code at it (paste this into another terminal):", DIM)
-    yield Text(f"   {paste_line(url, guarded=guarded, environ=environ)}", PASTE)
+    line = paste_line(url, guarded=guarded, environ=environ, passes_credentials=passes_credentials)
+    yield Text(f"   {line}", PASTE)
     if guarded:
         yield Text("   Clients must send a client key: put yours into that line if it is not set there.", DIM)
     yield from proxy_notice(environ)
 
 
-def paste_line(url: str, *, guarded: bool, environ: Mapping[str, str]) -> str:
+def paste_line(
+    url: str, *, guarded: bool, environ: Mapping[str, str], passes_credentials: bool = False
+) -> str:
     """One shell line that starts Claude Code on this proxy."""
     if not guarded:
         key = "any"
@@ -42,8 +50,19 @@ def paste_line(url: str, *, guarded: bool, environ: Mapping[str, str]) -> str:
     if caught_by(environ):
         known = environ.get("NO_PROXY") or environ.get("no_proxy")
         bypass = f"NO_PROXY={shlex.quote(f'{known},127.0.0.1' if known else '127.0.0.1')} "
+    if passes_credentials:
+        return f"{bypass}{_with_its_own_login(url, key if guarded else '')}"
     # Not ANTHROPIC_API_KEY: in a terminal Claude Code asks about that one, and recommends to refuse it.
     return f"{bypass}ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} claude"
+
+
+def _with_its_own_login(url: str, key: str) -> str:
+    """Claude Code logged in as ever: neither of its variables for keys may be set, or it sends that instead."""
+    if not key:
+        return f"ANTHROPIC_BASE_URL={url} claude"
+    named = key.strip('"')
+    unset = "env -u ANTHROPIC_API_KEY " if key != named else ""
+    return f'{unset}ANTHROPIC_BASE_URL={url} ANTHROPIC_CUSTOM_HEADERS="x-api-key: {named}" claude'
 
 
 def proxy_notice(environ: Mapping[str, str]) -> Iterator[Text]:

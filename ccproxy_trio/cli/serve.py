@@ -89,6 +89,7 @@ def run(
         guarded=bool(settings.client_api_keys),
         environ=environment(),
         everywhere=is_everywhere(address[0]),
+        passes_credentials=any(provider.passes_credentials for provider in settings.enabled()),
     )
 
     async def serve_and_say() -> None:

@@ -18,6 +18,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ccproxy_trio.bookkeeping import bug
+from ccproxy_trio.edge.answered import with_ids
 from ccproxy_trio.edge.connection import Connection, HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT, error_response, told_of
 from ccproxy_trio.edge.guard import Caller, Guard, TurnedAway
@@ -145,8 +146,7 @@ def _add_checks(app: Application, new_request_id: Callable[[], str], journal: Jo
 
     @app.after_request
     async def add_request_id(response: Response) -> Response:
-        response.headers["request-id"] = g.get("request_id") or new_request_id()
-        return response
+        return with_ids(response, g.get("request_id") or new_request_id())
 
 
 def _add_error_handlers(app: Application, journal: Journal) -> None:

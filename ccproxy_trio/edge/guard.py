@@ -4,11 +4,13 @@ A proxy on loopback is reachable by every page the user's browser opens: by a cr
 host name that an attacker lets point to 127.0.0.1. The first bears an Origin, the second a foreign Host.
 """
 
+import base64
 import hashlib
 import hmac
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import trio
@@ -81,6 +83,12 @@ class Guard:
         matches = [hmac.compare_digest(key, offer) for key in self._keys for offer in offered]
         return any(matches)
 
+    def is_ours(self, value: str) -> bool:
+        """Whether a header's value holds one of the client keys, however it is wrapped up."""
+        if not self._keys:
+            return False
+        return not {_digest(form) for form in _forms(value)}.isdisjoint(self._keys)
+
     def trusts(self, caller: Caller) -> bool:
         """The caller may see details: it holds a key, or it sits on this machine and none is set."""
         return self.knows(caller) and (bool(self._keys) or is_loopback(caller.peer))
@@ -145,6 +153,18 @@ def _offered_keys(headers: Mapping[str, str]) -> Sequence[str]:
     if scheme.lower() == "bearer" and token:
         offered.append(token.strip())
     return offered
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A value and its parts: each may be a key, bare, behind a scheme, in quotes, or as Basic has it."""
+    words = [value, *re.split(r"[\s,]+", value)]
+    for word in words:
+        yield word
+        yield word.strip("\"'")
+    with suppress(ValueError):  # not Basic
+        user, _, password = base64.b64decode(words[-1], validate=True).decode().partition(":")
+        yield user
+        yield password
 
 
 def _digest(key: str) -> bytes:

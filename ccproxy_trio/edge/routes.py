@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 import msgspec
 import trio
+from msgspec import structs
 from quart import Response, g, request
 
 from ccproxy_trio.actors.dispatcher import Routes
@@ -15,10 +16,12 @@ from ccproxy_trio.audience import Opened
 from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge import health as shown
 from ccproxy_trio.edge.body import FrameBody
+from ccproxy_trio.edge.answered import with_theirs
 from ccproxy_trio.edge.connection import HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
 from ccproxy_trio.edge.rush import UnderWay
+from ccproxy_trio.edge.sender import sender_of
 from ccproxy_trio.errand import Ask, NothingLeft, Services, Stopped, until_stopped
 from ccproxy_trio.exchange import answer, stream
 from ccproxy_trio.house import House
@@ -70,18 +73,42 @@ class Desk:
         question = search_question(asked)
         if question is not None and _searchers(asked, self._house.services) is None:
             return await self._search(asked, question)
+        kept = Kept(Asked(request=asked, body=body))
         if not asked.stream:
             with self._admitted() as services:
-                ask = await _ask(Kept(Asked(request=asked, body=body)), len(body), services)
-                return _json(encode_message(await answer(ask, services)))
-        return await self._streamed(partial(_play, Kept(Asked(request=asked, body=body)), len(body)))
+                theirs = self._for_client(kept, services)
+                ask = await _ask(kept, len(body), theirs)
+                whole = await answer(ask, theirs)
+                return with_theirs(_json(whole.body), whole.headers)
+        return await self._streamed(partial(self._play, kept, len(body)))
+
+    async def _play(
+        self, kept: Kept, body_bytes: int, services: Services, *, started: Callable[[Opened], None]
+    ) -> None:
+        """Size the request up and serve it to a client that reads along."""
+        theirs = self._for_client(kept, services)
+        await stream(await _ask(kept, body_bytes, theirs), theirs, started=started)
+
+    def _for_client(self, kept: Kept, services: Services) -> Services:
+        """The services as this client can use them. What no provider has a use for is not kept any longer.
+
+        Raises:
+            RequestRefused: 401, those who serve the tier want a key of the client's own, and it has none.
+        """
+        if not services.is_native:
+            kept.adopt(Asked(request=kept.request))
+            return services
+        sender = sender_of(g.caller.headers, request.query_string, self._guard)
+        kept.adopt(structs.replace(kept.asked, sender=sender))
+        return services.open_to(sender, _tier(kept.request, services))
 
     async def _streamed(self, play: Play) -> Response:
         """A stream, once it has begun."""
         house_request = cast("HouseRequest", request)
         opened = await house_request.nursery.start(partial(self._stream, play, g.request_id))
         ping_after = self._house.services.settings.keepalive_interval
-        return Response(FrameBody(opened, ping_after=ping_after), headers=_STREAM_HEADERS)
+        response = Response(FrameBody(opened, ping_after=ping_after), headers=_STREAM_HEADERS)
+        return with_theirs(response, opened.headers)
 
     async def _search(self, asked: MessagesRequest, question: SearchQuestion) -> Response:
         """A web search: by the backend if there is one, else told to be unavailable."""
@@ -176,13 +203,6 @@ class Desk:
             )
         with self.under_way, self._house.in_use() as services:
             yield services
-
-
-async def _play(
-    kept: Kept, body_bytes: int, services: Services, *, started: Callable[[Opened], None]
-) -> None:
-    """Size the request up and serve it to a client that reads along."""
-    await stream(await _ask(kept, body_bytes, services), services, started=started)
 
 
 async def _ask(kept: Kept, body_bytes: int, services: Services) -> Ask:

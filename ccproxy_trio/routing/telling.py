@@ -292,7 +292,8 @@ def _cut(text: str) -> str:
 def quoted(kind: FaultKind | None, words: str, status: int | None) -> str:
     """The provider's own (sanitised) words as the end of a phrase, where there are any that help.
 
-    Not about keys of ours: Claude Code takes some wordings for a trouble of its own and tells people to log in.
+    Not about keys of ours: Claude Code takes some wordings for a trouble of its own and tells people to log
+    in.
     """
     if kind not in _IN_THEIR_WORDS or words in ("", f"HTTP {status}"):
         return ""

@@ -142,7 +142,7 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Single switches of a dialect, overriding what the profile chose. Left out: the profile's."""
 
     wire: Wire | UnsetType = UNSET
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | UnsetType = UNSET
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens", "none"] | UnsetType = UNSET
     output_cap: Positive | UnsetType | None = UNSET
     system_role: Literal["system", "developer"] | UnsetType = UNSET
     mid_system: Literal["user", "keep", "hoist"] | UnsetType = UNSET
@@ -176,6 +176,8 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     leading_user: bool | UnsetType = UNSET
     prefill: Literal["none", "prefix", "continue"] | UnsetType = UNSET
     service_tier: bool | UnsetType = UNSET
+    encrypted_reasoning: bool | UnsetType = UNSET
+    reasoning_summary: bool | UnsetType = UNSET
     vision: bool | UnsetType = UNSET
     files: bool | UnsetType = UNSET
     file_urls: bool | UnsetType = UNSET

@@ -1,7 +1,7 @@
 """What a configuration says of wires, before anybody resolves a dialect: rules of one provider.
 
-Which wire a provider is spoken to on is decided in `translate.dialect`, above this floor. What can be known of
-it here is whether it is Anthropic's own, and that is all that these rules need.
+Which wire a provider is spoken to on is decided in `translate.dialect`, above this floor. What can be known
+of it here is whether it is Anthropic's own, and that is all that these rules need.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ _NATIVE_PATHS = (
     ("minimaxi.com", "/anthropic"),
     ("services.ai.azure.com", "/anthropic"),
 )
-# How base URLs end that say by themselves which wire it is, with or without a `/v1` behind.
+# How base URLs end that say by themselves which wire it is, with or without `/v1/messages` behind.
 _NATIVE_ENDS = ("/anthropic",)
 # The same at single hosts; with a `/v1` behind it, it is OpenAI's wire there.
 _NATIVE_PLACES = (("kimi.com", "/coding"),)
@@ -36,7 +36,7 @@ _HOW = '"options": {"wire": "anthropic"}'
 def is_native_path(url: SplitResult) -> bool:
     """Whether an address is one of Anthropic's own wire by the way it ends."""
     path = url.path.rstrip("/")
-    if path.removesuffix("/v1").endswith(_NATIVE_ENDS):
+    if path.removesuffix("/messages").removesuffix("/v1").endswith(_NATIVE_ENDS):
         return True
     return any(_is_at(url, suffix) and path.endswith(place) for suffix, place in _NATIVE_PLACES)
 

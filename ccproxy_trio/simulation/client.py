@@ -16,8 +16,8 @@ from ccproxy_trio.audience import Opened
 from ccproxy_trio.errand import Ask, NothingLeft, Services
 from ccproxy_trio.exchange import answer, stream
 from ccproxy_trio.routing.telling import Told
-from ccproxy_trio.settings.model import Tier
-from ccproxy_trio.translate.question import Asked
+from ccproxy_trio.settings.model import Secret, Tier
+from ccproxy_trio.translate.question import Asked, Credential, Sender
 from ccproxy_trio.wire.anthropic import decode_request
 from ccproxy_trio.wire.faults import RequestRefused
 
@@ -34,6 +34,12 @@ _AGAIN = frozenset({408, 409, 429})
 _OVERLOADED = 529  # here it does not care for `x-should-retry`
 _END = b"event: message_stop"
 
+# Claude Code is logged in: for a provider that its login is passed on to.
+_SENDER = Sender(
+    headers=(("anthropic-version", "2023-06-01"), ("user-agent", "claude-cli/2 (simulated)")),
+    query="beta=true",
+    credential=Credential("authorization", Secret("Bearer simulated-login")),
+)
 _SYSTEM = "You are Claude Code, Anthropic's official CLI for Claude. You help with software engineering."
 _TOOLS = [
     {
@@ -108,7 +114,7 @@ class Client:
         with self._in_use() as services:
             request = decode_request(body)
             ask = Ask(
-                kept=Kept(Asked(request=request)),
+                kept=Kept(Asked(request=request, body=body, sender=_SENDER)),
                 request_id=request_id,
                 size=await services.counting.size(request, prompt.tier, body_bytes=len(body), betas=""),
                 session=prompt.session,

@@ -114,18 +114,18 @@ class SimulatedProvider:
 
     @asynccontextmanager
     async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[SimulatedAnswer]:
-        """Take a completion.
+        """Take a request, on the dialect's wire.
 
         Raises:
             UpstreamFault: the trouble of the moment leaves no answer.
         """
-        completion = answers.decode(asked.body)
+        spoken = _Spoken(answers.decode(asked.body), dialect, prompt=len(asked.body) // 4)
         asked_at = trio.current_time()
         outage = self._outage(asked_at)
         trouble = None if outage is None else self._met_by_next(outage)
         if outage is not None and trouble is not None:
-            await self._endure(trouble, outage, profile=dialect.profile)
-        yield self._answer(completion, trouble, prompt_tokens=len(asked.body) // 4)
+            await self._endure(trouble, outage, dialect=dialect)
+        yield self._answer(spoken, trouble)
 
     async def probe(self) -> ProbeResult:
         """Ask for the list of models."""
@@ -137,7 +137,7 @@ class SimulatedProvider:
                 return await self._probe_refused(trouble.status)
             if trouble.kind is not Kind.QUOTA:
                 try:
-                    await self._endure(trouble, outage, profile="")
+                    await self._endure(trouble, outage, dialect=Dialect())
                 except UpstreamFault as fault:
                     return _probed(ProbeVerdict.FAIL, fault.kind, str(fault.kind), asked_at)
         await trio.sleep(ROUND_TRIP)
@@ -157,7 +157,7 @@ class SimulatedProvider:
         count = self._asked_in[outage] = self._asked_in.get(outage, 0) + 1
         return None if outage.trouble.every_second and count % 2 == 0 else outage.trouble
 
-    async def _endure(self, trouble: Trouble, outage: Outage, *, profile: str) -> None:
+    async def _endure(self, trouble: Trouble, outage: Outage, *, dialect: Dialect) -> None:
         """Be in trouble up to where an answer would begin; return if there is one."""
         match trouble.kind:
             case Kind.BLACKHOLE:
@@ -169,7 +169,7 @@ class SimulatedProvider:
                 raise UpstreamFault(*_LOST[trouble.kind])
             case Kind.STATUS | Kind.QUOTA:
                 await trio.sleep(REFUSES_AFTER)
-                raise self._refusal(trouble, profile)
+                raise self._refusal(trouble, dialect)
             case _:
                 await trio.lowlevel.checkpoint()
 
@@ -180,33 +180,29 @@ class SimulatedProvider:
         if give_up_at < outage.ends_at:
             raise UpstreamFault(FaultKind.CONNECT_TIMEOUT, "could not connect in time")
 
-    def _refusal(self, trouble: Trouble, profile: str) -> UpstreamFault:
+    def _refusal(self, trouble: Trouble, dialect: Dialect) -> UpstreamFault:
         headers = {} if trouble.rest is None else {"retry-after": f"{trouble.rest:g}"}
+        speech = answers.SPEECHES[dialect.wire]
         if trouble.kind is Kind.QUOTA:
-            status, body = answers.QUOTA_STATUS, answers.quota_refusal()
+            status, body = speech.quota_refusal()
         else:
-            status, body = trouble.status, answers.refusal(trouble.status)
-        return classify(status, headers, body, profile=profile, wall_now=self._wall())
+            status, body = trouble.status, speech.refusal(trouble.status)
+        return classify(status, headers, body, profile=dialect.profile, wall_now=self._wall())
 
-    def _answer(
-        self, asked: answers.Asked, trouble: Trouble | None, *, prompt_tokens: int
-    ) -> SimulatedAnswer:
+    def _answer(self, spoken: "_Spoken", trouble: Trouble | None) -> SimulatedAnswer:
         now = trio.current_time()
         kind = None if trouble is None else trouble.kind
         pace = self._pace.times(1.0 if trouble is None else trouble.factor)
         if kind is Kind.GARBAGE:
             page = [Piece(now + REFUSES_AFTER, answers.WEB_PAGE)]
             return SimulatedAnswer(page, is_event_stream=False, cut_at=None)
-        if asked.stream:
-            pieces = _streamed(asked, pace, now, prompt_tokens=prompt_tokens)
-        else:
-            pieces = [Piece(now + pace.whole, answers.whole(asked, prompt_tokens=prompt_tokens))]
-        pieces = _marred(pieces, kind, asked, now)
+        pieces = spoken.pieces(pace, now) if spoken.streams else [Piece(now + pace.whole, spoken.whole)]
+        pieces = _marred(pieces, kind, spoken, now)
         shifted, cut_at = self._overtaken(pieces, now)
         if kind is Kind.DIES:
             midway = now + (pace.first + pace.whole) / 2
             cut_at = midway if cut_at is None else min(midway, cut_at)
-        return SimulatedAnswer(shifted, is_event_stream=asked.stream, cut_at=cut_at)
+        return SimulatedAnswer(shifted, is_event_stream=spoken.streams, cut_at=cut_at)
 
     def _overtaken(self, pieces: Sequence[Piece], now: float) -> tuple[list[Piece], float | None]:
         """What outages that begin later make of an answer under way: frozen until they end, or cut off."""
@@ -224,25 +220,44 @@ class SimulatedProvider:
         return moved, cut_at if is_cut else None
 
 
-def _streamed(asked: answers.Asked, pace: Pace, now: float, *, prompt_tokens: int) -> list[Piece]:
-    """The head at once, then words evenly from the first content to the end."""
-    words = answers.WORDS
-    gap = (pace.whole - pace.first) / len(words)
-    said = [
-        Piece(now + pace.first + place * gap, answers.word(asked, text)) for place, text in enumerate(words)
-    ]
-    first = Piece(now + min(ROUND_TRIP, pace.first), answers.opening(asked))
-    return [first, *said, Piece(now + pace.whole, answers.closing(asked, prompt_tokens=prompt_tokens))]
+class _Spoken:
+    """One answer, in the words of its wire. `prompt` is the prompt's size in tokens."""
+
+    def __init__(self, asked: answers.Asked, dialect: Dialect, *, prompt: int) -> None:
+        self._speech = answers.SPEECHES[dialect.wire]
+        self._model = asked.model
+        self._prompt = prompt
+        self.streams = asked.stream
+
+    @property
+    def whole(self) -> bytes:
+        """In one piece."""
+        return self._speech.whole(self._model, prompt=self._prompt)
+
+    def pieces(self, pace: Pace, now: float) -> list[Piece]:
+        """As a stream: the head at once, then words evenly from the first content to the end."""
+        words = self._speech.words(self._model)
+        gap = (pace.whole - pace.first) / len(words)
+        said = [Piece(now + pace.first + place * gap, word) for place, word in enumerate(words)]
+        first = Piece(now + min(ROUND_TRIP, pace.first), self._speech.opening(self._model))
+        end = self._speech.closing(self._model, prompt=self._prompt)
+        return [first, *said, Piece(now + pace.whole, end)]
+
+    def without_content(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """What is left of these if there is nothing to say."""
+        if not self.streams:
+            return [Piece(pieces[0].at, self._speech.nothing(self._model))]
+        return [pieces[0], Piece(pieces[-1].at, self._speech.hollow(self._model))]
 
 
-def _marred(pieces: list[Piece], kind: Kind | None, asked: answers.Asked, now: float) -> list[Piece]:
+def _marred(pieces: list[Piece], kind: Kind | None, spoken: _Spoken, now: float) -> list[Piece]:
     """What a trouble leaves of an answer."""
     match kind:
         case Kind.SILENT:
             every = (COMMENT_EVERY * count for count in range(1, MOST_COMMENTS))
             return [*(Piece(now + after, answers.COMMENT) for after in every), NEVER]
         case Kind.EMPTY:
-            return [pieces[0], pieces[-1]] if asked.stream else [Piece(pieces[0].at, answers.nothing(asked))]
+            return spoken.without_content(pieces)
         case Kind.STALL:
             return [*pieces[: len(pieces) // 2], NEVER]
         case _:

@@ -5,7 +5,7 @@ out is left out as the translation does it (stop sequences are then found by us,
 and messages and tools stay what they are.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +14,8 @@ from ccproxy_trio.health.lessons import Lesson
 from ccproxy_trio.settings.model import DialectOptions as Switches
 from ccproxy_trio.translate.dialect import Dialect, Effort, with_lessons
 from ccproxy_trio.translate.effort import OFF, SCALE
-from ccproxy_trio.translate.refusals import CONTENT, ORDER, PLACE, ROLE, subject
+from ccproxy_trio.translate.profiles import ON_RESPONSES
+from ccproxy_trio.translate.refusals import CONTENT, ORDER, PLACE, ROLE, WIRE, subject
 from ccproxy_trio.wire.faults import FaultKind, Refused, UpstreamFault
 from ccproxy_trio.wire.openai import AssistantMessage, ChatRequest, JsonSchemaFormat
 
@@ -34,12 +35,23 @@ def repair(fault: UpstreamFault, dialect: Dialect, chat: ChatRequest) -> Repair 
     """How `chat`, refused with `fault`, may be put instead. None: what was refused is not ours to change."""
     match fault.kind:
         case FaultKind.OUTPUT_OVERFLOW:
-            return _shorter_answer(fault, dialect, chat)
+            return shorter_answer(fault, dialect, wished=_limit(chat), name=_limit_name(chat))
         case FaultKind.UNSUPPORTED_PARAMETER:
-            lessons = tuple(_lessons(fault.refused, dialect, chat))
+            lessons = _another_wire(fault, dialect) or tuple(
+                lessons_of(fault.refused, dialect, lambda case: _switches(case, chat))
+            )
             return Repair(with_lessons(dialect, lessons), lessons) if lessons else None
         case _:
             return None
+
+
+def _another_wire(fault: UpstreamFault, dialect: Dialect) -> tuple[Lesson, ...]:
+    """What to do where a model is to be asked on the Responses API, unless the operator said otherwise."""
+    wanted = any(refused.parameter == WIRE and "responses" in refused.allowed for refused in fault.refused)
+    if not wanted or dialect.wire_told:
+        return ()
+    there = ON_RESPONSES.get(dialect.profile, Switches())
+    return (Lesson(WIRE, replace(there, wire="responses")),)
 
 
 def established(lessons: tuple[Lesson, ...], fault: UpstreamFault) -> tuple[Lesson, ...]:
@@ -53,10 +65,10 @@ def established(lessons: tuple[Lesson, ...], fault: UpstreamFault) -> tuple[Less
     again = {subject(refused.parameter) for refused in fault.refused}
     if fault.kind is FaultKind.OUTPUT_OVERFLOW or again & _LIMITS:
         again |= _LIMITS
-    return tuple(lesson for lesson in lessons if lesson.parameter not in again)
+    return tuple(lesson for lesson in lessons if subject(lesson.parameter) not in again)
 
 
-_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})  # two names for one thing
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})  # names for one thing
 _READ_THE_REQUEST = frozenset(
     {
         FaultKind.UNSUPPORTED_PARAMETER,
@@ -70,8 +82,9 @@ _READ_THE_REQUEST = frozenset(
 # -- the length of the answer --------------------------------------------------------------------------
 
 
-def _shorter_answer(fault: UpstreamFault, dialect: Dialect, chat: ChatRequest) -> Repair | None:
-    wished, overflow = _limit(chat), fault.overflow
+def shorter_answer(fault: UpstreamFault, dialect: Dialect, *, wished: int | None, name: str) -> Repair | None:
+    """How an answer of at most `wished` tokens may be asked for instead, in the member called `name`."""
+    overflow = fault.overflow
     if wished is None or overflow is None or overflow.limit is None:
         return None
     # Without a prompt the limit is one on the answer alone ("supports at most N completion tokens"). It is
@@ -80,7 +93,7 @@ def _shorter_answer(fault: UpstreamFault, dialect: Dialect, chat: ChatRequest) -
     room = overflow.limit if overflow.prompt is None else overflow.limit - overflow.prompt - _SPARE_TOKENS
     if room < _WORTH_ASKING_FOR or room >= wished:
         return None
-    lessons = (Lesson(_limit_name(chat), Switches(output_cap=room)),) if lasts else ()
+    lessons = (Lesson(name, Switches(output_cap=room)),) if lasts else ()
     return Repair(replace(dialect, output_cap=room), lessons)
 
 
@@ -95,20 +108,28 @@ def _limit_name(chat: ChatRequest) -> str:
 # -- parameters ----------------------------------------------------------------------------------------
 
 
-class _Case(Struct, frozen=True):
+class Case(Struct, frozen=True):
+    """One part of a request that was refused, in this dialect."""
+
     refused: Refused
     dialect: Dialect
-    chat: ChatRequest
+
+    @property
+    def part(self) -> str:
+        """The part of the request."""
+        return subject(self.refused.parameter)
 
 
-def _lessons(refused: Iterable[Refused], dialect: Dialect, chat: ChatRequest) -> Iterable[Lesson]:
+def lessons_of(
+    refused: Iterable[Refused], dialect: Dialect, choose: Callable[[Case], Switches | None]
+) -> Iterator[Lesson]:
+    """What is learned, one lesson a part that `choose` knows to do without; only such as change something."""
     for one in refused:
-        part = subject(one.parameter)
-        choose = _CHOICES.get(part)
-        switches = _ROWS.get(part) if choose is None else choose(_Case(one, dialect, chat))
+        case = Case(one, dialect)
+        switches = choose(case)
         if switches is None:
             continue
-        lesson = Lesson(part, switches)
+        lesson = Lesson(case.part, switches)
         changed = with_lessons(dialect, (lesson,))
         if changed != dialect:
             yield lesson
@@ -122,7 +143,8 @@ _NO_USER = Switches(user_field="none")
 _NO_MARKS = Switches(cache="none")
 
 # part of a request -> the switches that do without it
-_ROWS: Mapping[str, Switches] = {
+ROWS: Mapping[str, Switches] = {
+    "stream": Switches(streaming=False),
     "temperature": Switches(temperature=False),
     "top_p": Switches(top_p=False),
     "top_k": Switches(top_k=False),
@@ -150,38 +172,50 @@ _ROWS: Mapping[str, Switches] = {
 }
 
 
-def _renamed(case: _Case) -> Switches | None:
+def _switches(case: Case, chat: ChatRequest) -> Switches | None:
+    choose = _CHOICES.get(case.part)
+    return ROWS.get(case.part) if choose is None else choose(case, chat)
+
+
+def _renamed(case: Case, chat: ChatRequest) -> Switches | None:
     """The other name of the output limit; a refused value would be refused under any name."""
-    name = _limit_name(case.chat)
-    if subject(case.refused.parameter) != name or case.refused.objection == "value":
+    name = _limit_name(chat)
+    if case.part != name or case.refused.objection == "value":
         return None
     return Switches(max_tokens_field="max_completion_tokens" if name == "max_tokens" else "max_tokens")
 
 
-def _effort(case: _Case) -> Switches | None:
+def _effort(case: Case, chat: ChatRequest) -> Switches | None:
     """No reasoning beside tools, a lower effort, or none of it said: whichever the objection leaves."""
-    refused, sent = case.refused, case.chat.reasoning_effort
-    if refused.objection == "tools":
-        # Said even if nothing was: some models refuse tools by their default effort.
-        efforts = (OFF, *(effort for effort in case.dialect.efforts if effort != OFF))
-        return (
-            Switches(reasoning="effort", reasoning_with_tools=False, efforts=efforts) if sent != OFF else None
-        )
+    sent = chat.reasoning_effort
+    if case.refused.objection == "tools":
+        return thoughtless_beside_tools(case.dialect) if sent != OFF else None
     if sent is None:
         return None
-    return _fewer_efforts(case, sent)
+    return _fewer_efforts(case, chat, sent)
 
 
-def _openrouter(case: _Case) -> Switches | None:
-    sent = case.chat.reasoning
-    return None if sent is None else _fewer_efforts(case, sent.effort or "")
+def thoughtless_beside_tools(dialect: Dialect) -> Switches:
+    """No reasoning beside tools: also if nothing was said, since some models refuse them by default."""
+    efforts = (OFF, *(effort for effort in dialect.efforts if effort != OFF))
+    return Switches(reasoning="effort", reasoning_with_tools=False, efforts=efforts)
 
 
-def _fewer_efforts(case: _Case, sent: str) -> Switches:
+def _openrouter(case: Case, chat: ChatRequest) -> Switches | None:
+    sent = chat.reasoning
+    return None if sent is None else _fewer_efforts(case, chat, sent.effort or "")
+
+
+def _fewer_efforts(case: Case, chat: ChatRequest, sent: str) -> Switches:
+    must_be_off = chat.tools is not None and not case.dialect.reasoning_with_tools
+    return _SILENT if must_be_off else fewer_efforts(case, sent)
+
+
+def fewer_efforts(case: Case, sent: str) -> Switches:
+    """The efforts that are left after `sent` was refused; where none is, nothing is said of reasoning."""
     refused, dialect = case.refused, case.dialect
     allowed = tuple(effort for effort in SCALE if effort in refused.allowed and effort != sent)
-    must_be_off = case.chat.tools is not None and not dialect.reasoning_with_tools
-    if must_be_off or (refused.objection == "parameter" and not allowed):
+    if refused.objection == "parameter" and not allowed:
         return _SILENT
     if allowed not in ((), (OFF,)):  # one that can only be switched off thinks by itself
         return Switches(efforts=allowed)
@@ -189,8 +223,8 @@ def _fewer_efforts(case: _Case, sent: str) -> Switches:
     return _SILENT if sent in _USUAL_EFFORTS or not sent else Switches(efforts=usual)
 
 
-def _format(case: _Case) -> Switches | None:
-    match case.chat.response_format:
+def _format(case: Case, chat: ChatRequest) -> Switches | None:
+    match chat.response_format:
         case None:
             return None
         case JsonSchemaFormat():
@@ -199,8 +233,8 @@ def _format(case: _Case) -> Switches | None:
             return Switches(json_object=False)
 
 
-def _choice(case: _Case) -> Switches | None:
-    match case.chat.tool_choice:
+def _choice(case: Case, chat: ChatRequest) -> Switches | None:
+    match chat.tool_choice:
         case None | "none":  # leaving `none` out would let the model call what it was told not to
             return None
         case "auto":
@@ -209,22 +243,22 @@ def _choice(case: _Case) -> Switches | None:
             return Switches(tool_choice=False)
 
 
-def _replay(case: _Case) -> Switches:
+def _replay(case: Case, chat: ChatRequest) -> Switches:
     """Reasoning sent back that is not taken, or not sent back although it is wanted."""
     if case.refused.objection == "absence":
         return Switches(replay="reasoning_content", empty_reasoning=" ")  # Kimi takes "" for missing
     return _NO_REPLAY
 
 
-def _content(case: _Case) -> Switches:
+def _content(case: Case, chat: ChatRequest) -> Switches:
     """Content that is null, or a list of nothing but texts because of the marks on them."""
-    messages = case.chat.messages
+    messages = chat.messages
     if any(isinstance(message, AssistantMessage) and message.content is None for message in messages):
         return Switches(null_content=False)
     return _NO_MARKS
 
 
-_CHOICES: Mapping[str, Callable[[_Case], Switches | None]] = {
+_CHOICES: Mapping[str, Callable[[Case, ChatRequest], Switches | None]] = {
     "max_tokens": _renamed,
     "max_completion_tokens": _renamed,
     "reasoning_effort": _effort,
@@ -235,5 +269,5 @@ _CHOICES: Mapping[str, Callable[[_Case], Switches | None]] = {
     CONTENT: _content,
 }
 
-PARTS = frozenset({*_ROWS, *_CHOICES})
+PARTS = frozenset({*ROWS, *_CHOICES, WIRE})
 """Every part of a request that can be done without."""

@@ -23,7 +23,7 @@ _NO_FUNCTION = FunctionPiece()
 class _Call:
     """One call so far. `unsent` counts from the end of `arguments`."""
 
-    __slots__ = ("arguments", "id", "name", "opened", "unsent", "upstream_id")
+    __slots__ = ("arguments", "closed", "id", "name", "opened", "unsent", "upstream_id")
 
     def __init__(self, call_id: str) -> None:
         self.id = call_id
@@ -32,6 +32,7 @@ class _Call:
         self.arguments: list[str] = []
         self.unsent: list[str] = []
         self.opened = False
+        self.closed = False
 
     def add_name(self, name: str) -> None:
         # A name that is repeated with every piece is common, one whose second half equals its first is not.
@@ -43,7 +44,9 @@ class _Call:
         self.unsent.append(text)
 
     def is_complete(self) -> bool:
-        """Whether the arguments are a whole JSON value that nothing can be appended to."""
+        """Whether the arguments are a whole JSON value that nothing can be appended to, or said to be all."""
+        if self.closed:
+            return True
         if not self.arguments:
             return False
         last = self.arguments[-1].rstrip()
@@ -90,6 +93,12 @@ class Calls:
         if call.arguments:
             call.arguments = call.unsent = [bytes(as_object("".join(call.arguments))).decode()]
 
+    def close(self, index: int) -> None:
+        """The provider says that this call has got all of its arguments, however they look."""
+        call = self._by_index.get(index)
+        if call is not None:
+            call.closed = True
+
     def pump(self) -> list[Part]:
         """What may be shown by now."""
         out: list[Part] = []
@@ -97,7 +106,7 @@ class Calls:
             call = self._calls[self._front]
             followed = self._front + 1 < len(self._calls)
             if not call.opened:
-                if not call.name or not (call.arguments or followed):
+                if not call.name or not (call.arguments or followed or call.closed):
                     break  # the name may still grow
                 self._open(call, out)
             _send(call, out)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from ccproxy_trio.translate.state import ReplayState, carriers, seal, text_detail
 from ccproxy_trio.wire.chunks import Loose
@@ -35,9 +36,8 @@ class Carry:
     byte for byte.
     """
 
-    def __init__(self, provider: str, model: str) -> None:
-        self._provider = provider
-        self._model = model
+    def __init__(self, provider: str, model: str, *, wire: str = "chat") -> None:
+        self._bare = ReplayState(provider, model, wire=wire)
         self._details: list[list[Raw]] = []
         self._last: _Detail | None = None
         self._hidden: list[str] = []
@@ -71,14 +71,19 @@ class Carry:
 
     def sign(self) -> str:
         """A signature that says who thought, and carries nothing."""
-        return seal(ReplayState(self._provider, self._model))
+        return seal(self._bare)
 
-    def take(self) -> list[str]:
-        """Carriers, at least one and nearly always just that, of all there is. Empties."""
+    def take(self, *, before: str = "") -> list[str]:
+        """Carriers, at least one and nearly always just that, of all there is. Empties.
+
+        `before` is our id of the call that comes next; "": something else does.
+        """
         details = [_join(pieces) for pieces in self._details]
         if self._hidden:
             details.append(text_detail("".join(self._hidden)))
-        state = ReplayState(self._provider, self._model, details or None, self._signatures or None)
+        state = replace(
+            self._bare, details=details or None, signatures=self._signatures or None, before=before
+        )
         self._details, self._last, self._hidden, self._signatures = [], None, [], {}
         return carriers(state)
 

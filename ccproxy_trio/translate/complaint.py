@@ -97,6 +97,8 @@ def _fields(document: object, depth: int) -> dict[str, object]:
             return _fields(first, depth - 1)
         case {"error": dict(error)} if error:
             return _fields(error, depth - 1)
+        case {"response": {"error": dict(error)}} if error:  # an event of OpenAI's Responses API
+            return _fields(error, depth - 1)
         case {"error": [first, *_]} | {"errors": [first, *_]}:
             return _fields(first, depth - 1)
         case dict():

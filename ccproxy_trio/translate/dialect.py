@@ -25,6 +25,7 @@ from ccproxy_trio.translate.profiles import (
     HOSTS,
     MODEL_NAMES,
     MODELS,
+    ON_RESPONSES,
     PORTS,
     PROFILES,
     SERVERS,
@@ -39,7 +40,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     profile: str = "generic"
     wire: Wire = "chat"
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens", "none"] = "max_tokens"
     output_cap: int | None = None  # tokens; larger wishes are lowered to it
     system_role: Literal["system", "developer"] = "system"
     mid_system: Literal["user", "keep", "hoist"] = "user"  # system text between the turns
@@ -79,6 +80,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     prefill: Literal["none", "prefix", "continue"] = "none"  # how a last assistant message is to be continued
     leading_user: bool = False  # the first message after the system prompt must be the user's
     service_tier: bool = False
+    # On the Responses wire only.
+    encrypted_reasoning: bool = True  # gives reasoning that can be sent back, though it stores nothing
+    reasoning_summary: bool = True  # tells a summary of its reasoning
     # On Anthropic's own wire only, where a body is passed on as it came but for what these say.
     leave_out: tuple[str, ...] = ()  # members by path, lists walked through: `tools.defer_loading`
     betas: Literal["all", "none"] = "all"  # which values of `anthropic-beta` go on
@@ -89,8 +93,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     tool_references: bool = True  # takes tool_reference blocks; else they become text
     billing_header: bool = True  # is sent Claude Code's line about its build
     key_header: Literal["x-api-key", "authorization"] = "x-api-key"
-    # Not to be set in `options`: it follows from the host.
+    # Not to be set in `options`: these follow from the host, and from whether the wire is set there.
     extra_key: Literal["google", "vertex"] = "google"  # who reads `extra_content`
+    wire_told: bool = False  # by the operator, so that no refusal may change it
 
 
 class _Chosen(Struct, frozen=True):
@@ -106,7 +111,9 @@ def resolve(provider: ProviderSettings, model: str) -> Dialect:
     chosen = _profile(provider, model)
     dialect = _usual(provider, chosen, model)
     wire, _ = _wire(provider, chosen, dialect)
-    dialect = msgspec.structs.replace(dialect, wire=wire)
+    dialect = msgspec.structs.replace(dialect, wire=wire, wire_told=provider.options.wire is not UNSET)
+    if wire == "responses":
+        dialect = _over(dialect, ON_RESPONSES.get(chosen.profile, DialectOptions()))
     if wire == "anthropic":
         dialect = _beside(dialect, NATIVE.get(chosen.profile, ITSELF))
         for rule in _rules(NATIVE_MODELS, chosen.profile, model):
@@ -178,7 +185,7 @@ def differences(dialect: Dialect) -> tuple[str, ...]:
     return tuple(
         f"{name}: {msgspec.json.encode(value).decode()}"
         for name, value in msgspec.structs.asdict(dialect).items()
-        if name != "profile" and value != usual[name]
+        if name not in ("profile", "wire_told") and value != usual[name]
     )
 
 

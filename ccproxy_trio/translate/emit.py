@@ -9,6 +9,8 @@ its last block is open is repeated by Claude Code; one that dies behind a closed
 
 There is one emitter per client request. Attempts may come and go behind it as long as no content was shown:
 `message_start` and a thinking block that a heartbeat opened stay, and the next attempt's parts go on there.
+
+What a provider says in this very language passes as it came; `native/passing.py` fits it in.
 """
 
 import math
@@ -18,16 +20,20 @@ from typing import Literal, assert_never
 import msgspec
 from msgspec import UNSET
 
+from ccproxy_trio.translate.native.passing import Passing, counted, renamed
 from ccproxy_trio.translate.parts import (
     Finished,
+    Heading,
     Part,
     RedactedThinking,
     Text,
+    TextEnd,
     Thinking,
     ThinkingSignature,
     ToolArguments,
     ToolEnd,
     ToolStart,
+    Translated,
 )
 from ccproxy_trio.translate.scale import UNSCALED, Scale
 from ccproxy_trio.translate.state import ReplayState, seal
@@ -46,6 +52,7 @@ from ccproxy_trio.wire.events import (
     MessageDelta,
     MessageStart,
     MessageStop,
+    Passage,
     RedactedThinkingBlock,
     ServerToolUseBlock,
     SignatureDelta,
@@ -61,6 +68,8 @@ from ccproxy_trio.wire.events import (
 )
 
 BYTES_PER_TOKEN = 4.2  # of English, code and JSON alike, within a tenth
+
+_DELTA = "content_block_delta"
 
 # The open block takes deltas of this kind; a sealed one takes none and closes with the next start.
 _Open = Literal["text", "thinking", "tool", "sealed"]
@@ -82,6 +91,7 @@ class Emitter:
         self._started = False
         self._open: _Open | None = None
         self._index = -1  # of the block opened last
+        self._passing = Passing()
         self._shown_bytes = 0
         self.ended = False
 
@@ -97,8 +107,15 @@ class Emitter:
         for part in parts:
             if self.ended:
                 break
-            self._begin(out)
-            self._take(part, out)
+            if isinstance(part, Passage):
+                if part.act == _DELTA and self._passing.is_plain and self._open is None:
+                    self._passing.last = part  # nearly all there is, so without another call
+                    out.append(part)
+                else:
+                    self._pass(part, out)
+            elif not isinstance(part, Heading):  # that is for whoever sends the events
+                self._begin(out)
+                self._take(part, out)
         return out
 
     def answer(
@@ -129,8 +146,7 @@ class Emitter:
             case "thinking":
                 self._delta(ThinkingDelta(""), out)
             case "sealed" | None:
-                self._start(ThinkingBlock(), "thinking", out)
-                self._delta(ThinkingDelta(""), out)
+                self._beat(out)
             case _:
                 assert_never(self._open)
         return out
@@ -154,7 +170,7 @@ class Emitter:
         usage = self._scale.usage(Usage(input_tokens=self._input_tokens))
         out.append(MessageStart(Message(id=self._message_id, model=self._model, usage=usage)))
 
-    def _take(self, part: Part, out: list[Event]) -> None:
+    def _take(self, part: Translated, out: list[Event]) -> None:
         match part:
             case Text():
                 if self._open != "text":
@@ -171,6 +187,8 @@ class Emitter:
                 self._shown_bytes += len(part.name)
             case ToolEnd():
                 pass  # closed with the next start
+            case TextEnd():
+                self._open = "sealed" if self._open == "text" else self._open
             case ThinkingSignature():
                 self._sign(part.signature, out)
             case RedactedThinking():
@@ -179,6 +197,49 @@ class Emitter:
                 self._finish(part, out)
             case _:
                 assert_never(part)
+
+    def _pass(self, part: Passage, out: list[Event]) -> None:
+        """Show what a provider says in the client's own language."""
+        if part.act == "message_start":
+            self._pass_start(part, out)
+            return
+        if part.act != "aside":
+            self._begin(out)
+            self._close(out)
+        if part.act == "message_delta":
+            part = self._with_totals(part)
+        self.ended = part.act == "message_stop"
+        self._index = max(self._index, self._passing.take(part, out))
+
+    def _pass_start(self, part: Passage, out: list[Event]) -> None:
+        if not self._started:
+            self._started = self._passing.has_begun = True
+        if self._passing.has_begun:
+            usage = self._scale.usage(part.usage) if self._rescales and part.usage else None
+            self._passing.take(renamed(part, self._model, usage), out)
+
+    @property
+    def _rescales(self) -> bool:
+        return self._scale.client != self._scale.real
+
+    def _with_totals(self, part: Passage) -> Passage:
+        """The totals that the client reads. They stay as they came, where it has been told all of them so.
+
+        What only the provider's `message_start` told is told here, if that was not sent.
+        """
+        told = part.usage is not None and _prompt_of(part.usage) > 0
+        if told and self._passing.has_begun and not self._rescales:
+            return part
+        return counted(part, self._totals(part.usage or Usage()))
+
+    def _beat(self, out: list[Event]) -> None:
+        """A heartbeat where no block of ours is open."""
+        delta = self._passing.empty_delta()
+        if delta is not None:
+            out.append(delta)
+        elif self._passing.release(out):
+            self._start(ThinkingBlock(), "thinking", out)
+            self._delta(ThinkingDelta(""), out)
 
     def _whole(self, block: ContentBlock, out: list[Event]) -> None:
         match block:
@@ -198,6 +259,7 @@ class Emitter:
     def _start(self, block: ContentBlock, kind: _Open, out: list[Event]) -> None:
         self._close(out)
         self._index += 1
+        self._passing.make_room()
         self._open = kind
         out.append(ContentBlockStart(self._index, block))
 
@@ -237,13 +299,17 @@ class Emitter:
 
         Zeros would hide the turn from compaction.
         """
-        told = usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
+        told = _prompt_of(usage)
         real = msgspec.structs.replace(
             usage,
             input_tokens=usage.input_tokens if told else self._input_tokens,
             output_tokens=usage.output_tokens or max(1, math.ceil(self._shown_bytes / BYTES_PER_TOKEN)),
         )
         return self._scale.usage(real)
+
+
+def _prompt_of(usage: Usage) -> int:
+    return usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
 
 
 # For a thinking block whose provider never came to sign it. Never unsigned: see `seal`.

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ccproxy_trio.translate import overflow, signs
 from ccproxy_trio.translate.complaint import Complaint, read, read_body
-from ccproxy_trio.translate.refusals import refusals
+from ccproxy_trio.translate.refusals import of_a_wire, refusals
 from ccproxy_trio.translate.sanitise import sanitise
 from ccproxy_trio.translate.signs import NO_STATUS
 from ccproxy_trio.translate.waits import asked_wait
@@ -28,6 +28,11 @@ _OF_THE_ACCOUNT = re.compile(
     r"|\byour (?:account|organi[sz]ation|workspace|api key)\b.{0,40}\b(?:limit|quota)\b",
     re.IGNORECASE,
 )
+
+# Which limit of a subscription of Anthropic's decided. Those on one family of models have its name behind.
+_SUBSCRIPTION = "anthropic-ratelimit-unified-status"
+_CLAIM = "anthropic-ratelimit-unified-representative-claim"
+_CLAIMS_ON_ALL = frozenset({"five_hour", "seven_day"})
 
 # OpenRouter has no such status for it as others have: "No endpoints found that support the provided
 # 'tool_choice' value" comes with 404, as if the model did not exist.
@@ -46,7 +51,9 @@ def classify(
     asked = asked_wait(status, headers, wall_now=wall_now)
     if asked is not None:
         complaint = replace(complaint, retry_after=asked)
-    return _fault(_Case(status, complaint, profile))
+    is_subscriptions = status == 429 and headers.get(_SUBSCRIPTION) == "rejected"
+    limits_all = is_subscriptions and headers.get(_CLAIM) in _CLAIMS_ON_ALL
+    return _fault(_Case(status, complaint, profile, limits_all=limits_all))
 
 
 def classify_object(error: object, *, profile: str) -> UpstreamFault:
@@ -59,6 +66,7 @@ class _Case(Struct, frozen=True):
     status: int
     complaint: Complaint
     profile: str
+    limits_all: bool = False  # a limit that was hit is on all models
 
 
 class _Decided(Struct, frozen=True):
@@ -80,7 +88,9 @@ def _fault(case: _Case) -> UpstreamFault:
         retry_after=case.complaint.retry_after,
         refused=decided.refused,
         overflow=decided.overflow,
-        whole_provider=decided.kind is FaultKind.QUOTA or _OF_THE_ACCOUNT.search(message) is not None,
+        whole_provider=decided.kind is FaultKind.QUOTA
+        or case.limits_all
+        or _OF_THE_ACCOUNT.search(message) is not None,
     )
 
 
@@ -122,9 +132,10 @@ def _by_code(case: _Case) -> _Decided | None:
 
 def _parameter(case: _Case) -> _Decided | None:
     # Before the words: "Unsupported parameter: ... with this model" reads much like a missing model.
-    if case.status not in (400, 422) and not _CHOICE.search(case.complaint.message):
+    complaint = case.complaint
+    if case.status not in (400, 422) and not (_CHOICE.search(complaint.message) or of_a_wire(complaint)):
         return None
-    refused = refusals(case.complaint)
+    refused = refusals(complaint)
     return _Decided(FaultKind.UNSUPPORTED_PARAMETER, refused=refused) if refused else None
 
 

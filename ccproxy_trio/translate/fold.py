@@ -19,6 +19,7 @@ from ccproxy_trio.wire.events import (
     MessageDelta,
     MessageStart,
     MessageStop,
+    Passage,
     Ping,
     RedactedThinkingBlock,
     ServerToolUseBlock,
@@ -51,7 +52,7 @@ def fold(events: Iterable[Event]) -> Message:
                 blocks[-1].grow(event.delta)
             case MessageDelta():
                 ending = event
-            case ContentBlockStop() | MessageStop() | Ping() | ErrorEvent():
+            case ContentBlockStop() | MessageStop() | Ping() | ErrorEvent() | Passage():
                 pass
             case _:
                 assert_never(event)

@@ -6,6 +6,10 @@
 
 with a ping anywhere behind the start and before the end.
 
+What a provider says in this language itself (`Passage`) moves the machine along and is not judged but for
+this: nothing but a keep-alive comes before the start, and nothing at all behind the end. What is ours between
+its events has to fit them.
+
 A client throws a stream away for one event out of place, or believes what was never said, and neither shows
 in a log of ours. So every event passes this machine, which shares nothing with the emitter that it watches:
 a place is a row of the table below, a row says which kinds of events may follow and where they lead. The
@@ -16,7 +20,7 @@ Source: the `anthropic` package's stream types, and what Claude Code was seen to
 
 from collections import deque
 from collections.abc import Sequence
-from typing import cast
+from typing import assert_never, cast
 
 from msgspec import Struct
 
@@ -30,6 +34,7 @@ from ccproxy_trio.wire.events import (
     MessageDelta,
     MessageStart,
     MessageStop,
+    Passage,
     Ping,
     RedactedThinkingBlock,
     ServerToolUseBlock,
@@ -42,6 +47,7 @@ from ccproxy_trio.wire.events import (
     WebSearchToolResultBlock,
 )
 
+_DELTA = "content_block_delta"
 _MOST_RUNS = 64  # of the kinds that are remembered; a run of one kind counts once
 
 
@@ -61,8 +67,21 @@ _Kind = type[Struct]
 _Row = dict[_Kind, "_Row"]
 
 
-def _table() -> _Row:
-    """The rows, linked to one another; the first is where every stream begins."""
+class _Places(Struct, frozen=True, eq=False):
+    """The rows that have a name elsewhere."""
+
+    nothing: _Row
+    between: _Row
+    text: _Row
+    thinking: _Row
+    call: _Row
+    sealed: _Row
+    stopped: _Row
+    over: _Row
+
+
+def _table() -> _Places:
+    """The rows, linked to one another; with `nothing` every stream begins."""
     nothing, between, text, thinking, signed, call, sealed, stopped, over = (_Row() for _ in range(9))
     starts: _Row = {
         TextBlock: text,
@@ -82,18 +101,25 @@ def _table() -> _Row:
     stopped.update({MessageStop: over})
     for row in (between, text, thinking, signed, call, sealed, stopped):
         row.update({Ping: row, ErrorEvent: over})
-    return nothing
+    return _Places(nothing, between, text, thinking, call, sealed, stopped, over)
 
 
-_BEGINNING = _table()
+_PLACES = _table()
+_PASSED: dict[str | None, _Row] = {
+    "text": _PLACES.text,
+    "thinking": _PLACES.thinking,
+    "tool_use": _PLACES.call,
+    None: _PLACES.sealed,
+}
 
 
 class Grammar:
     """Follows one stream from its start."""
 
     def __init__(self) -> None:
-        self._row = _BEGINNING
-        self._index = -1  # of the block opened last
+        self._row = _PLACES.nothing
+        self._index = -1  # of the open block
+        self._highest = -1  # of all blocks
         self._has_call = False
         self._last: _Kind | None = None
         self._run = 0  # how many events of that kind in a row
@@ -115,6 +141,14 @@ class Grammar:
             if isinstance(event, ContentBlockDelta):  # nearly all of them, so without a call
                 kind: _Kind = type(event.delta)
                 is_consistent = event.index == self._index
+            elif isinstance(event, Passage):
+                if event.index != self._index or self._row is not _PASSED[event.takes] or event.act != _DELTA:
+                    self._follow(event)
+                elif self._last is Passage:
+                    self._run += 1  # one more delta, and nearly all of them are
+                else:
+                    self._remember(Passage)
+                continue
             else:
                 kind, is_consistent = self._step(event)
             if kind is self._last:
@@ -131,6 +165,33 @@ class Grammar:
             self._runs.append(_told(self._last, self._run))
         self._last, self._run = kind, 1
 
+    def _follow(self, event: Passage) -> None:
+        """Go along with a provider."""
+        if self._last is Passage:
+            self._run += 1
+        else:
+            self._remember(Passage)
+        begins = event.act in ("message_start", "aside")
+        if self._row is _PLACES.over or (self._row is _PLACES.nothing and not begins):
+            raise GrammarBroken((*self._runs, _told(Passage, self._run)))
+        match event.act:
+            case "content_block_delta" | "content_block_start":
+                self._row = _PASSED[event.takes]
+                self._index = event.index
+                self._highest = max(self._highest, event.index)
+            case "content_block_stop":
+                self._row = _PLACES.between
+            case "message_start":
+                self._row = _PLACES.between if self._row is _PLACES.nothing else self._row
+            case "message_delta":
+                self._row = _PLACES.stopped
+            case "message_stop":
+                self._row = _PLACES.over
+            case "aside":
+                pass
+            case _:
+                assert_never(event.act)
+
     def _step(self, event: Event) -> tuple[_Kind, bool]:
         """The event's kind, and what the table cannot say of it.
 
@@ -138,7 +199,8 @@ class Grammar:
         """
         match event:
             case ContentBlockStart():
-                self._index += 1
+                self._highest += 1
+                self._index = self._highest
                 kind = type(event.content_block)
                 self._has_call = self._has_call or kind is ToolUseBlock
                 return kind, event.index == self._index

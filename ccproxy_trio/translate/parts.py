@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ccproxy_trio.wire.events import StopDetails, StopReason, Usage
+from ccproxy_trio.wire.events import Passage, StopDetails, StopReason, Usage
 
 
 class Thinking(Struct, frozen=True):
@@ -39,6 +39,10 @@ class Text(Struct, frozen=True):
     text: str
 
 
+class TextEnd(Struct, frozen=True):
+    """The text that comes next is a block of its own."""
+
+
 class ToolStart(Struct, frozen=True):
     """A tool call begins. `id` is ours, `name` the client's."""
 
@@ -56,6 +60,12 @@ class ToolEnd(Struct, frozen=True):
     """The arguments are complete."""
 
 
+class Heading(Struct, frozen=True):
+    """Headers of the provider's answer that the client gets, too; before all else. Names in lower case."""
+
+    headers: tuple[tuple[str, str], ...]
+
+
 class Finished(Struct, frozen=True):
     """The answer is over; the last part. `usage` is None where the provider told none."""
 
@@ -65,11 +75,22 @@ class Finished(Struct, frozen=True):
     usage: Usage | None = None
 
 
-Part = Text | Thinking | ToolArguments | ToolStart | ToolEnd | ThinkingSignature | RedactedThinking | Finished
+Translated = (
+    Text
+    | TextEnd
+    | Thinking
+    | ToolArguments
+    | ToolStart
+    | ToolEnd
+    | ThinkingSignature
+    | RedactedThinking
+    | Finished
+)
+Part = Translated | Heading | Passage
 
 _CONTENT = frozenset({Text, Thinking, ToolStart})
 
 
 def content_bearing(parts: Sequence[Part]) -> bool:
     """Whether showing `parts` commits to this provider: text, reasoning, or the start of a call."""
-    return any(type(part) in _CONTENT for part in parts)
+    return any(part.shows if isinstance(part, Passage) else type(part) in _CONTENT for part in parts)

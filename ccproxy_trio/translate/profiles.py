@@ -137,6 +137,16 @@ MODEL_NAMES: tuple[tuple[str, str], ...] = (
     (r"(open-)?(mistral|mixtral|ministral|magistral|codestral|devstral|pixtral)-", "mistral"),
 )
 
+# What those who also have the Responses API can do there and not on Chat Completions.
+ON_RESPONSES: dict[str, Switches] = {
+    "openai": Switches(file_urls=True),
+    "azure": Switches(files=True, file_urls=True),
+}
+ON_CHAT: dict[str, Switches] = {  # the way back
+    "openai": Switches(file_urls=False),
+    "azure": Switches(files=False, file_urls=False),
+}
+
 _OPENAI = frozenset({"openai", "azure"})
 _SELLERS = frozenset({"moonshot", "zai", "minimax", "alibaba"})
 _OPEN_WEIGHTS = frozenset({"generic", "vllm", "ollama", "groq"}) | _SELLERS
@@ -147,7 +157,11 @@ BEGIN = r"(^|[^a-z0-9])"
 
 MODELS: tuple[ModelRule, ...] = (
     # OpenAI's models that do not reason. Their output caps are hard: more is a 400, not a shorter answer.
-    ModelRule(_OPENAI, BEGIN + r"(gpt-[34]|gpt-?35|gpt4|chatgpt-4)", Switches(reasoning="none")),
+    ModelRule(
+        _OPENAI,
+        BEGIN + r"(gpt-[34]|gpt-?35|gpt4|chatgpt-4)",
+        Switches(reasoning="none", encrypted_reasoning=False),
+    ),
     ModelRule(_OPENAI, r"gpt-?3\.?5", Switches(output_cap=4_096, json_schema=False)),
     ModelRule(_OPENAI, r"gpt-4($|-(?!o|\.))", Switches(output_cap=4_096, json_schema=False)),
     ModelRule(_OPENAI, r"gpt-4(-32k|-0613|-0314)?$", Switches(vision=False)),
@@ -180,9 +194,23 @@ MODELS: tuple[ModelRule, ...] = (
     ModelRule(_OPENAI, r"gpt-5(\.\d+)?-codex", Switches(efforts=("low", "medium", "high"))),
     ModelRule(_OPENAI, r"gpt-5(\.\d+)?-codex-max", Switches(efforts=("low", "medium", "high", "xhigh"))),
     ModelRule(_OPENAI, r"gpt-5-pro", Switches(efforts=("high",))),
-    ModelRule(_OPENAI, r"gpt-5-chat", Switches(reasoning="none", sampling=True, output_cap=16_384)),
+    ModelRule(
+        _OPENAI,
+        r"gpt-5-chat",
+        Switches(reasoning="none", encrypted_reasoning=False, sampling=True, output_cap=16_384),
+    ),
     # From 5.4 on, function tools and reasoning exclude each other on Chat Completions.
-    ModelRule(_OPENAI, r"gpt-(5\.([4-9]|1\d)|[6-9]|1\d)", Switches(reasoning_with_tools=False)),
+    ModelRule(
+        _OPENAI,
+        r"gpt-(5\.([4-9]|1\d)|[6-9]|1\d)",
+        Switches(wire="responses", reasoning_with_tools=False),
+    ),
+    # Those that live nowhere else.
+    ModelRule(
+        _OPENAI,
+        r"codex|(gpt-5(\.\d+)?|" + BEGIN + r"o[1-9])-pro($|-)|computer-use|deep-research",
+        Switches(wire="responses"),
+    ),
     ModelRule(_OPENAI, r"gpt-6-astra", Switches(efforts=("low", "medium", "high", "xhigh"))),
     # Gemini before 2.5 does not reason; 2.5 can be told not to, except Pro.
     ModelRule(frozenset({"gemini"}), r"gemini-(1|2\.0)", Switches(reasoning="none")),

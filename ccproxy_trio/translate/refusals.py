@@ -26,10 +26,45 @@ ROLE = "messages.role"
 ORDER = "messages.order"
 PLACE = "messages.place"
 CONTENT = "messages.content"
+WIRE = "wire"  # the API itself; `allowed` names the one that is wanted
 
 _NO = r"(?:not (?:yet |currently )?(?:be )?(?:supported|permitted|allowed|available)|unsupported|unavailable)"
 
 SAYINGS: tuple[Saying, ...] = (
+    Saying(
+        "OpenAI, Azure (models of the Responses API)",
+        r"\buse (?:the )?`?/?v1/responses\b|\bchatcompletion operation does not work with\b"
+        r"|\bonly (?:be )?(?:supported|available|accessible|used) (?:in|on|at|with|via|through) (?:the )?"
+        r"`?(?:/?v1/responses\b|responses api\b)",
+        Refused(parameter=WIRE, objection="value", allowed=("responses",)),
+    ),
+    Saying(
+        "Azure (older versions of its API)",
+        r"\bresponses api is (?:enabled only|not (?:enabled|supported|available))\b",
+        Refused(parameter=WIRE, objection="value", allowed=("chat",)),
+    ),
+    Saying(
+        "OpenAI, Azure (models that do not reason)",
+        r"\bencrypted content is not supported\b",
+        Refused(parameter="include", objection="parameter"),
+    ),
+    Saying(
+        "OpenAI, Azure (reasoning of another account, or that nothing follows)",
+        r"\bencrypted[_ ]content\b.*?\bcould not be (?:verified|decrypted|parsed)\b"
+        r"|\bof type ['\"`]reasoning['\"`] was provided without its required following item\b"
+        r"|\binvalid_encrypted_content\b",
+        Refused(parameter="encrypted_content", objection="value"),
+    ),
+    Saying(
+        "OpenAI (accounts that are not verified)",
+        r"\bmust be verified to (?:generate|use|see) reasoning summar(?:y|ies)\b",
+        Refused(parameter="reasoning.summary", objection="parameter"),
+    ),
+    Saying(
+        "OpenAI (accounts that are not verified)",
+        r"\bmust be verified to stream\b",
+        Refused(parameter="stream", objection="parameter"),
+    ),
     Saying(
         "OpenAI, Azure (gpt-5.4 and later)",
         r"\btools with `?reasoning_effort`? (?:are|is) not supported"
@@ -114,9 +149,11 @@ _DEEP = frozenset(
         "prompt_cache_breakpoint",
         "reasoning_content",
         "reasoning_details",
+        "encrypted_content",
         "extra_content",
         "prefix",
         "strict",
+        "summary",
     }
 )
 # Any complaint about one of these ("too large", "must be 1") is answered by leaving it out.
@@ -126,7 +163,9 @@ _OPTIONAL = _DEEP | frozenset(
         "chat_template_kwargs",
         "continue_final_message",
         "enable_thinking",
+        "include",
         "max_completion_tokens",
+        "max_output_tokens",
         "max_tokens",
         "metadata",
         "parallel_tool_calls",
@@ -164,11 +203,17 @@ _ABOUT_A_VALUE = re.compile(
 def refusals(complaint: Complaint) -> tuple[Refused, ...]:
     """What is refused, each once; () if the complaint is about something else."""
     named = [name for name in complaint.parameters if _may_go(name, complaint)]
-    meant = [means for pattern, means in _SAYINGS if pattern.search(complaint.message)]
+    words = f"{complaint.message}\n{' '.join(sorted(complaint.codes))}"
+    meant = [means for pattern, means in _SAYINGS if pattern.search(words)]
     if meant:
         return tuple(dict.fromkeys(meant))
     names = dict.fromkeys(named or _in_words(complaint.message))
     return tuple(_refused(name, complaint, said=not named) for name in names)
+
+
+def of_a_wire(complaint: Complaint) -> bool:
+    """Whether the refusal is one of the API itself, which some put as if the model did not exist."""
+    return any(refused.parameter == WIRE for refused in refusals(complaint))
 
 
 def subject(parameter: str) -> str:

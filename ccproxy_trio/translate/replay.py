@@ -50,9 +50,14 @@ def _states(blocks: Sequence[AssistantBlock], context: Context) -> list[tuple[st
                 text, state = "", unseal(data)
             case _:
                 continue
-        if state is not None and (state.provider, state.model) == (context.provider, context.model):
+        if state is not None and belongs(state, context, wire="chat"):
             found.append((text, state))
     return found
+
+
+def belongs(state: ReplayState, context: Context, *, wire: str) -> bool:
+    """Whether this provider and model gave it, on this wire."""
+    return (state.provider, state.model, state.wire) == (context.provider, context.model, wire)
 
 
 def _content(blocks: Sequence[AssistantBlock], context: Context) -> Replay:

@@ -23,12 +23,13 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi|pplx)[-_][\w*.-]{6,}"), _HIDDEN),
     (re.compile(r"\bAIza[\w*-]{10,}"), _HIDDEN),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*"), _HIDDEN),
-    # A long word that is not one, after a word that says what it is.
+    # A long word that is not one, after a word that says what it is; but not what goes on with a hyphen, as
+    # the betas `token-efficient-tools-2025-02-19` and `thinking-token-count-2026-05-13` do.
     (
         re.compile(
             r"\b((?:api|access|secret|subscription)?[-_ ]?"
             r"(?:key|token|secret|password|credential|authorization)s?[\"'`]?(?:\s+(?:provided|is|was))?\s*[:=]?\s*[\"'`]?)"
-            r"(?=[\w+/=*.-]*\d)(?=[\w+/=*.-]*[A-Za-z*])[\w+/=*.-]{8,}",
+            r"(?!(?<=[a-z])-)(?=[\w+/=*.-]*\d)(?=[\w+/=*.-]*[A-Za-z*])[\w+/=*.-]{8,}",
             re.IGNORECASE,
         ),
         rf"\1{_HIDDEN}",

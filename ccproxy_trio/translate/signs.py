@@ -58,6 +58,9 @@ KEYS_AND_ACCOUNTS: tuple[Sign, ...] = (
         text=_words(
             r"\b(?:incorrect|invalid|missing|expired) api[ _-]?key\b",
             r"\bapi[ _-]?key (?:is )?(?:not valid|expired)\b",
+            # Anthropic says these under 400.
+            r"\borgani[sz]ation has been disabled\b",
+            r"\bcredential is only authorized for use with\b",
         ),
     ),
     Sign(
@@ -71,6 +74,7 @@ KEYS_AND_ACCOUNTS: tuple[Sign, ...] = (
                 "billing_not_active",
                 "insufficient_balance",
                 "insufficient_credits",
+                "billing_error",
             }
         ),
     ),
@@ -80,6 +84,7 @@ KEYS_AND_ACCOUNTS: tuple[Sign, ...] = (
         text=_words(
             r"\binsufficient (?:credits?|balance|funds|quota)\b",
             r"\bcredit balance is too low\b",
+            r"\breached your specified (?:\w+ )?usage limits?\b",
             r"\bbilling hard limit\b",
             r"\brequires more credits\b",
         ),
@@ -122,8 +127,19 @@ CODES: tuple[Sign, ...] = (
     Sign(
         FaultKind.OVERLOADED,
         frozenset({NO_STATUS, 503}),
-        codes=frozenset({"overloaded_error", "overloaded", "engine_overloaded", "engine_overloaded_error"}),
+        codes=frozenset(
+            {
+                "overloaded_error",
+                "overloaded",
+                "engine_overloaded",
+                "engine_overloaded_error",
+                "server_is_overloaded",
+                "slow_down",
+            }
+        ),
     ),
+    Sign(FaultKind.GATEWAY_TIMEOUT, frozenset({NO_STATUS}), codes=frozenset({"timeout_error"})),
+    Sign(FaultKind.CONTEXT_OVERFLOW, frozenset({NO_STATUS}), codes=frozenset({"request_too_large"})),
     Sign(
         FaultKind.RATE_LIMITED,
         frozenset({NO_STATUS}),
@@ -137,7 +153,12 @@ WORDS: tuple[Sign, ...] = (
     Sign(
         FaultKind.CONTENT_POLICY,
         _CLIENT,
-        text=_words(r"\bcontent management policy\b", r"\brejected as a result of our safety system\b"),
+        text=_words(
+            r"\bcontent management policy\b",
+            r"\brejected as a result of our safety system\b",
+            r"\bblocked by (?:our )?content filtering policy\b",
+            r"\bflagged as potentially violating\b",
+        ),
     ),
     Sign(
         FaultKind.MODEL_ACCESS,
@@ -160,6 +181,8 @@ WORDS: tuple[Sign, ...] = (
             r"\bno endpoints found\b",
         ),
     ),
+    # Anthropic says no more than the name. Under 400, `model: Field required` begins like that, too.
+    Sign(FaultKind.MODEL_NOT_FOUND, frozenset({NO_STATUS, 404}), text=_words(r"^model: ?\S")),
     Sign(
         FaultKind.OVERLOADED,
         frozenset({NO_STATUS, 503}),
@@ -172,6 +195,7 @@ WORDS: tuple[Sign, ...] = (
         frozenset({NO_STATUS}),
         text=_words(r"\brate[ _-]?limit", r"\btoo many requests\b"),
     ),
+    Sign(FaultKind.AUTH, frozenset({NO_STATUS}), codes=frozenset({"permission_error"})),
 )
 
 STATUSES: dict[int, FaultKind] = {

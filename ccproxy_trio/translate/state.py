@@ -4,7 +4,9 @@ Claude Code returns `thinking.signature` and `redacted_thinking.data` byte for b
 strips unknown keys everywhere else, so this is the one place where state can travel; the proxy itself keeps
 none. The carrier is `ccpx1.` + base64url(JSON), the JSON being
 `{"p": provider, "m": upstream model, "rd": [...], "sig": {tool id: extra}, "h": checksum}`. Larger state goes
-into several carriers, and an item that is too large for one into pieces (`"cut"`, `"more"`).
+into several carriers, and an item that is too large for one into pieces (`"cut"`, `"more"`). State of the
+Responses API says so (`"w"`), and before which call it stands (`"b"`): Claude Code sends a turn's calls back
+behind everything else.
 
 The checksum tells what was cut or edited on the way from what is whole. It is no authentication: a client
 may write any state into its own requests, as it may write any message.
@@ -30,6 +32,9 @@ class ReplayState(Struct, frozen=True):
     not shown to the client, it travels as one item `{"type": "reasoning.text", "text": ...}`: see
     `hidden_reasoning`. `signatures` maps our tool ids to the call's `extra_content`, unchanged. `cut` is a
     piece of the JSON of one item that is too large for a carrier, with `more` of it in the next state.
+
+    On the wire "responses" the details are items of its `output`. `before` is our id of the call that they
+    stand in front of; "": what follows them is no call.
     """
 
     provider: str
@@ -38,6 +43,8 @@ class ReplayState(Struct, frozen=True):
     signatures: dict[str, Raw] | None = None
     cut: str | None = None
     more: bool = False
+    wire: str = "chat"
+    before: str = ""
 
 
 class _Sealed(Struct, frozen=True, omit_defaults=True):
@@ -49,6 +56,8 @@ class _Sealed(Struct, frozen=True, omit_defaults=True):
     sig: dict[str, Raw] | None = None
     cut: str | None = None
     more: bool = False
+    w: str = "chat"
+    b: str = ""
     h: str = ""
 
 
@@ -78,6 +87,8 @@ def seal(state: ReplayState) -> str:
         sig=state.signatures or None,
         cut=state.cut,
         more=state.more,
+        w=state.wire,
+        b=state.before,
     )
     body = _encoder.encode(msgspec.structs.replace(sealed, h=_checksum(sealed)))
     return PREFIX + base64.urlsafe_b64encode(body).decode("ascii")
@@ -93,7 +104,7 @@ def carriers(state: ReplayState) -> list[str]:
 
 
 def _parts(state: ReplayState) -> Iterator[ReplayState]:
-    bare = ReplayState(state.provider, state.model)
+    bare = ReplayState(state.provider, state.model, wire=state.wire, before=state.before)
     held: list[Raw] = []
     for detail in state.details or ():
         size = len(bytes(detail))
@@ -154,7 +165,9 @@ def unseal(signature: str) -> ReplayState | None:
         return None
     if sealed.h != _checksum(sealed):
         return None
-    return ReplayState(sealed.p, sealed.m, sealed.rd, sealed.sig, sealed.cut, sealed.more)
+    return ReplayState(
+        sealed.p, sealed.m, sealed.rd, sealed.sig, sealed.cut, sealed.more, wire=sealed.w, before=sealed.b
+    )
 
 
 def hidden_reasoning(details: Iterable[Raw]) -> str:

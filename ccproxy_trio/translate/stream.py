@@ -2,12 +2,7 @@
 
 A payload is read in this order: error, token counts, reasoning, text, refusal, calls, finish. What it says
 goes to a `Voice`, which knows what can be shown when; here it is decided what counts as an answer.
-
-An answer is over when the provider says so. A body that just ends is a failure, however good it looks: Claude
-Code would take half an answer for a whole one, and half a call for a mistake of the model.
 """
-
-from collections.abc import Callable, Mapping
 
 from msgspec import Raw
 from msgspec.structs import replace
@@ -15,6 +10,7 @@ from msgspec.structs import replace
 from ccproxy_trio.translate.arguments import json_text
 from ccproxy_trio.translate.carry import detail_text
 from ccproxy_trio.translate.errors import classify_object
+from ccproxy_trio.translate.hearing import DONE, Hearing, bare, is_stream, read_all
 from ccproxy_trio.translate.parts import (
     Finished,
     Part,
@@ -27,12 +23,9 @@ from ccproxy_trio.translate.parts import (
     ToolStart,
     content_bearing,
 )
-from ccproxy_trio.translate.request import Target
-from ccproxy_trio.translate.stops import Ending, ending_of, stop_reason
+from ccproxy_trio.translate.stops import Ending, ending_of
 from ccproxy_trio.translate.usage import read_usage
-from ccproxy_trio.translate.voice import Voice
 from ccproxy_trio.wire.chunks import (
-    ABSENT,
     CallPiece,
     Choice,
     Chunk,
@@ -43,9 +36,9 @@ from ccproxy_trio.wire.chunks import (
     decode_chunk,
     present,
 )
-from ccproxy_trio.wire.events import StopDetails
+from ccproxy_trio.wire.events import Usage
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
-from ccproxy_trio.wire.sse import Decoder, SseEvent
+from ccproxy_trio.wire.sse import SseEvent
 
 __all__ = [
     "Finished",
@@ -61,57 +54,16 @@ __all__ = [
     "content_bearing",
 ]
 
-_DONE = b"[DONE]"
-_STREAM_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_FILTERED = "blocked by the provider's content filter"
 _NO_DELTA = Delta()
 
 
-class Reader:
+class Reader(Hearing):
     """Reads one attempt's answer. Make one per attempt, feed it, call `end` once the body is over.
 
-    The first parts that `feed` gives are always content-bearing. `finish_seen`: a finish reason was read, and
-    only token counts can follow. `finished`: nothing more is worth waiting for; `feed` gives nothing then.
-    `mint` gives 24 fresh hexadecimal digits for a tool id; the upstream's own ids may repeat.
+    The first parts that `feed` gives are always content-bearing. Once `finished` is set it gives nothing.
     """
 
-    def __init__(
-        self,
-        *,
-        target: Target,
-        names: Mapping[str, str],
-        show_thinking: bool,
-        stop_sequences: tuple[str, ...],
-        mint: Callable[[], str],
-    ) -> None:
-        self._profile = target.dialect.profile
-        self._voice = Voice(
-            target=target,
-            names=names,
-            show_thinking=show_thinking,
-            stop_sequences=stop_sequences,
-            mint=mint,
-        )
-        self._refusal = ""
-        self._ending: tuple[Ending, str | None] | None = None
-        self._usage = ABSENT
-        self._done = False
-        self.decoder = Decoder()
-        self.finished = False
-
-    def begin(self, headers: Mapping[str, str]) -> None:
-        """The head of the answer has come. Nothing in it matters here."""
-
-    @property
-    def finish_seen(self) -> bool:
-        """Whether it is known how the answer ended."""
-        return self._ending is not None or self._voice.stopped_at is not None
-
-    @property
-    def progress(self) -> int:
-        """How many pieces of the answer came, shown or not: a model that thinks unseen is alive."""
-        return self._voice.progress
+    _done = False  # [DONE] was read
 
     def feed(self, event: SseEvent) -> list[Part]:
         """The parts that one event of the stream completes.
@@ -123,13 +75,13 @@ class Reader:
         payload = event.data.strip()
         if self.finished or not payload:
             return []
-        if payload == _DONE:
+        if payload == DONE:
             self._done = self.finished = True
             return []
         if event.event == "error":
             raise self._reported(payload)
         self._take(self._decode(payload))
-        return self._voice.drain()
+        return self.voice.drain()
 
     def feed_completion(self, body: bytes) -> list[Part]:
         """The parts of a whole body: a chat completion, or a stream that came under another content type.
@@ -137,52 +89,33 @@ class Reader:
         Raises:
             UpstreamFault: as `feed`; EMPTY, a completion without a choice.
         """
-        body = body.removeprefix(_BYTE_ORDER_MARK).strip()
-        if body.startswith(_STREAM_BEGINNINGS):
-            return self._feed_stream(body)
+        body = bare(body)
+        if is_stream(body):
+            return read_all(self, body)
         completion = self._decode(body)
         if not completion.choices:
             raise UpstreamFault(FaultKind.EMPTY, "the provider gave an answer without a choice")
         if _first(completion.choices) is None:  # numbered from 1: the first is the first all the same
             completion = replace(completion, choices=[replace(completion.choices[0], index=0)])
         self._take(completion)
-        self._ending = self._ending or (Ending.DONE, None)
+        self.ending = self.ending or (Ending.DONE, None)
         self.finished = True
-        return self._voice.drain()
+        return self.voice.drain()
 
-    def end(self) -> list[Part]:
-        """The last parts, `Finished` behind them all. Call it once the body is over or `finished` is set.
+    def is_broken_off(self) -> bool:
+        """`[DONE]` alone is an end, too, but not in the middle of a call's arguments."""
+        return not self.finish_seen and (not self._done or self.voice.breaks_off)
 
-        Raises:
-            UpstreamFault: TRUNCATED, the provider did not say that the answer is over, or said no more than
-                `[DONE]` in the middle of a call's arguments; EMPTY, it is over and there is nothing in it.
-                An empty answer may be right: a caller who has nobody else to ask goes on with `concede`.
-        """
-        if not self.finish_seen and (not self._done or self._voice.breaks_off):
-            raise UpstreamFault(FaultKind.TRUNCATED, "the answer broke off before its end")
-        self._voice.finish()
-        if not self._voice.has_spoken and self._how_it_ended()[0] is Ending.DONE:
-            raise UpstreamFault(FaultKind.EMPTY, "the provider gave an empty answer")
-        return self.concede()
-
-    def concede(self) -> list[Part]:
-        """The end of the answer, even of one that `end` found to be empty."""
-        self._voice.hand_over()
-        return [*self._voice.drain(), self._finish()]
-
-    def _feed_stream(self, body: bytes) -> list[Part]:
-        decoder = Decoder(max_line_bytes=len(body))
-        out: list[Part] = []
-        for event in decoder.feed(body) + decoder.end():
-            out += self.feed(event)
-        return out
+    def read_usage(self, usage: Raw) -> Usage | None:
+        """What a `usage` value counts."""
+        return read_usage(usage)
 
     def _decode(self, payload: bytes) -> Chunk:
         chunk = decode_chunk(payload)
         if chunk.error and complains(chunk.error):  # also where the chunk has choices too
-            raise classify_object(chunk.error, profile=self._profile)
+            raise classify_object(chunk.error, profile=self.profile)
         if chunk.choices is None and _is_error(chunk):
-            raise classify_object(Raw(payload), profile=self._profile)
+            raise classify_object(Raw(payload), profile=self.profile)
         return chunk
 
     def _reported(self, payload: bytes) -> UpstreamFault:
@@ -192,8 +125,8 @@ class Reader:
         except UpstreamFault as fault:
             if fault.kind is not FaultKind.PROTOCOL:
                 return fault
-            return classify_object(payload.decode("utf-8", "replace"), profile=self._profile)
-        return classify_object(Raw(payload), profile=self._profile)
+            return classify_object(payload.decode("utf-8", "replace"), profile=self.profile)
+        return classify_object(Raw(payload), profile=self.profile)
 
     def _take(self, chunk: Chunk) -> None:
         counted = bool(chunk.usage) and self._note_usage(chunk.usage)
@@ -206,13 +139,13 @@ class Reader:
             if choice.usage:
                 counted |= self._note_usage(choice.usage)
             self._take_choice(choice)
-        if self._voice.stopped_at is not None or (counted and self.finish_seen):
+        if self.voice.stopped_at is not None or (counted and self.finish_seen):
             self.finished = True
 
     def _note_usage(self, usage: Raw) -> bool:
         if not present(usage):
             return False
-        self._usage = usage  # totals: the last word counts, they never add up
+        self.usage = usage  # totals: the last word counts, they never add up
         return True
 
     def _take_choice(self, choice: Choice) -> None:
@@ -220,73 +153,51 @@ class Reader:
             self._take_message(choice.message)
         elif choice.delta is not None:
             self._take_delta(choice.delta)
-        if self._ending is None:
-            self._ending = ending_of(choice)
+        if self.ending is None:
+            self.ending = ending_of(choice)
 
     def _is_unheard(self, delta: Delta | None) -> bool:
         # A whole message may stand beside an empty delta: the answer itself, or once more what was streamed.
-        return delta is None or (delta == _NO_DELTA and not self._voice.progress)
+        return delta is None or (delta == _NO_DELTA and not self.voice.progress)
 
     def _take_delta(self, delta: Delta) -> None:
         if delta.reasoning_details:
-            self._voice.keep(delta.reasoning_details)
+            self.voice.keep(delta.reasoning_details)
         self._take_speech(delta)
         if delta.tool_calls:
-            self._voice.call(delta.tool_calls)
+            self.voice.call(delta.tool_calls)
         if delta.function_call is not None and _says_something(delta.function_call):
-            self._voice.call((CallPiece(index=0, function=delta.function_call),))
+            self.voice.call((CallPiece(index=0, function=delta.function_call),))
 
     def _take_message(self, message: Delta) -> None:
         if message.reasoning_details:
-            self._voice.keep_whole(message.reasoning_details)
+            self.voice.keep_whole(message.reasoning_details)
         self._take_speech(message)
         if message.tool_calls:
-            self._voice.call_whole(message.tool_calls)
+            self.voice.call_whole(message.tool_calls)
         elif message.function_call is not None:
-            self._voice.call_whole((CallPiece(function=message.function_call),))
+            self.voice.call_whole((CallPiece(function=message.function_call),))
 
     def _take_speech(self, delta: Delta) -> None:
         if reasoning := _reasoning(delta):
-            self._voice.think(reasoning)
+            self.voice.think(reasoning)
         content = delta.content
         if isinstance(content, str):
-            self._voice.speak(content)
+            self.voice.speak(content)
         elif content is not None:
             for part in content:
                 self._take_part(part)
         if delta.refusal:
-            self._refuse(delta.refusal)
+            self.refuse(delta.refusal)
 
     def _take_part(self, part: ContentPart | str) -> None:
         if isinstance(part, str):
-            self._voice.speak(part)
+            self.voice.speak(part)
             return
-        self._voice.think(_thinking(part))
-        self._voice.speak(part.text or "")
+        self.voice.think(_thinking(part))
+        self.voice.speak(part.text or "")
         if part.refusal:
-            self._refuse(part.refusal)
-
-    def _refuse(self, text: str) -> None:
-        self._refusal += text
-        self._voice.speak(text)
-
-    def _finish(self) -> Finished:
-        ending, sequence = self._how_it_ended()
-        reason = stop_reason(ending, called=self._voice.has_called)
-        details = StopDetails(explanation=self._refusal or _FILTERED)
-        return Finished(
-            stop_reason=reason,
-            stop_sequence=sequence if reason == "stop_sequence" else None,
-            stop_details=details if reason == "refusal" else None,
-            usage=read_usage(self._usage) if self._usage else None,
-        )
-
-    def _how_it_ended(self) -> tuple[Ending, str | None]:
-        if self._refusal:
-            return Ending.REFUSED, None
-        if self._voice.stopped_at is not None:
-            return Ending.SEQUENCE, self._voice.stopped_at
-        return self._ending or (Ending.DONE, None)
+            self.refuse(part.refusal)
 
 
 def _first(choices: list[Choice] | None) -> Choice | None:

@@ -20,8 +20,8 @@ from ccproxy_trio.wire.faults import RequestRefused
 from ccproxy_trio.wire.tools import ToolAdditionBlock, ToolRemovalBlock
 
 # Claude Code's first system block holds a build hash, which would spoil prompt caching.
-_BILLING = "x-anthropic-billing-header"
-_BILLING_LINE = re.compile(r"x-anthropic-billing-header[^\n]*\n*")
+BILLING = "x-anthropic-billing-header"
+BILLING_LINE = re.compile(r"x-anthropic-billing-header[^\n]*\n*")
 
 
 def prompt(request: CountRequest) -> tuple[TextBlock, ...]:
@@ -30,10 +30,10 @@ def prompt(request: CountRequest) -> tuple[TextBlock, ...]:
         case None:
             return ()
         case str() as text:
-            kept = _BILLING_LINE.sub("", text, count=1) if text.startswith(_BILLING) else text
+            kept = BILLING_LINE.sub("", text, count=1) if text.startswith(BILLING) else text
             return (TextBlock(kept),) if kept else ()
         case blocks:
-            return tuple(block for block in blocks if block.text and not block.text.startswith(_BILLING))
+            return tuple(block for block in blocks if block.text and not block.text.startswith(BILLING))
 
 
 def leading(messages: Sequence[Message]) -> tuple[SystemMessage, ...]:

@@ -22,12 +22,12 @@ from ccproxy_trio.wire.tools import Tool, ToolAdditionBlock, ToolRemovalBlock
 
 WEB_SEARCH = re.compile(r"web_search_\d+")
 _NEEDS_A_SCREEN = re.compile(r"(computer|computer_toolset|browser_toolset)_\d+")
-_RUN_BY_ANTHROPIC = re.compile(
+RUN_BY_ANTHROPIC = re.compile(
     r"(web_search|web_fetch|code_execution|tool_search_tool_(regex|bm25)|advisor)_\d+"
     r"|tool_search_tool_(regex|bm25)|mcp_toolset"
 )
 # Nothing is lost by leaving these out while the model can still answer by itself.
-_MAY_BE_MISSED = re.compile(r"(web_search|web_fetch)_\d+")
+MAY_BE_MISSED = re.compile(r"(web_search|web_fetch)_\d+")
 
 
 _CHANGING = (ToolAdditionBlock, ToolRemovalBlock, CompactionBlock)
@@ -158,7 +158,7 @@ def functions(tools: tuple[Tool, ...], context: Context) -> tuple[ChatTool, ...]
     """
     kept = [_function(tool, context) for tool in tools]
     made = tuple(function for function in kept if function is not None)
-    if tools and not made and not all(_MAY_BE_MISSED.fullmatch(tool.type or "") for tool in tools):
+    if tools and not made and not all(MAY_BE_MISSED.fullmatch(tool.type or "") for tool in tools):
         raise RequestRefused(f"tools: {tools[0].type} is run by Anthropic and is not available here")
     at_most = context.dialect.max_tools
     if at_most is not None and len(made) > at_most:
@@ -175,7 +175,7 @@ def _function(tool: Tool, context: Context) -> ChatTool | None:
             return ChatTool(_known_function(tool, known, context))
     if _NEEDS_A_SCREEN.fullmatch(kind):
         raise RequestRefused(f"tools.{tool.name}.type: {kind} is not available with this provider")
-    if _RUN_BY_ANTHROPIC.fullmatch(kind):
+    if RUN_BY_ANTHROPIC.fullmatch(kind):
         context.note(f"tool {tool.name or kind} left out: it is run by Anthropic")
         return None
     if not bytes(tool.input_schema):

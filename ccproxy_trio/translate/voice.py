@@ -19,6 +19,7 @@ from ccproxy_trio.translate.parts import (
     Part,
     RedactedThinking,
     Text,
+    TextEnd,
     Thinking,
     ThinkingSignature,
     ToolStart,
@@ -53,8 +54,10 @@ class Voice:
         self._tags = ThinkTags() if dialect.think_tags else None
         self._stops = StopMatcher(stop_sequences) if stop_sequences else None
         self._calls = Calls(names=names, mint=mint)
-        self._carry = Carry(target.provider, target.model)
-        self._waiting: list[Text | Thinking] = []  # for the open call to end
+        self._on_responses = dialect.wire == "responses"
+        self._carry = Carry(target.provider, target.model, wire=dialect.wire)
+        self._waiting: list[Text | TextEnd | Thinking] = []  # for the open call to end
+        self._apart = False  # the next text is a block of its own
         self._last: type[Part] | None = None  # what the client saw last
         self._out: list[Part] = []
         self.progress = 0
@@ -101,6 +104,12 @@ class Voice:
         for piece in self._tags.feed(text):
             self._sort(piece)
 
+    def begin_text(self) -> None:
+        """Another message begins, whose text does not belong to that of the last."""
+        if self.stopped_at is None:
+            self._release()
+            self._show(TextEnd())
+
     def call(self, pieces: Sequence[CallPiece]) -> None:
         """Items of a chunk's `tool_calls`."""
         self._call(pieces, self._calls.add)
@@ -121,25 +130,37 @@ class Voice:
             for detail in details:
                 self._carry.add_whole_detail(detail)
 
+    def keep_item(self, item: Raw) -> None:
+        """An item of the Responses API that has to come back: it stands in front of what comes next."""
+        self._carry.add_whole_detail(item)
+
+    def end_call(self, index: int) -> None:
+        """The call of this number has got all of its arguments."""
+        self._calls.close(index)
+        self._show_calls(self._calls.pump())
+
     def finish(self) -> None:
         """Nothing more comes: let everything out that waits."""
         self._release()
         self._show_calls(self._calls.finish())
         self._show_waiting()
 
-    def hand_over(self) -> None:
-        """A block other than thinking begins, or the end: sign the thinking, leave no state behind."""
+    def hand_over(self, *, before: str = "") -> None:
+        """A block other than thinking begins, or the end: sign the thinking, leave no state behind.
+
+        `before` is our id of the call that begins.
+        """
         if self._keeps_extras:
             self._carry.add_signatures(self._calls.take_extras())
         if self._last is Thinking:
-            signature, *others = self._carry.take()
+            signature, *others = self._carry.take(before=before)
             self._out.append(ThinkingSignature(signature))
             self._out += map(RedactedThinking, others)
             return
         if self._last is None:
             self._out.append(ThinkingSignature(self._carry.sign()))  # for a block that a keep-alive opened
         if self._carry.is_waiting:
-            self._out += map(RedactedThinking, self._carry.take())
+            self._out += map(RedactedThinking, self._carry.take(before=before))
 
     # Through the filters.
 
@@ -183,7 +204,7 @@ class Voice:
             add(piece)
         self._show_calls(self._calls.pump())
 
-    def _show(self, part: Text | Thinking) -> None:
+    def _show(self, part: Text | TextEnd | Thinking) -> None:
         if self._calls.is_open:
             self._show_calls(self._calls.give_way())
             if self._calls.is_open:
@@ -202,12 +223,19 @@ class Voice:
         for part in parts:
             if isinstance(part, ToolStart):
                 self._show_waiting()
-                self.hand_over()
+                self.hand_over(before=part.id if self._on_responses else "")
                 self._last = ToolStart
             self._out.append(part)
 
-    def _put(self, part: Text | Thinking) -> None:
+    def _put(self, part: Text | TextEnd | Thinking) -> None:
+        if isinstance(part, TextEnd):
+            self._apart = self._last is Text
+            return
         kind = type(part)
+        if kind is Text and self._apart:
+            self._out.append(TextEnd())
+            self._last = TextEnd
+        self._apart = False
         if kind is not self._last:
             # State that comes with reasoning belongs to the end of that reasoning, not in front of it.
             if kind is Text:

@@ -18,6 +18,10 @@ _IN_TEXT = re.compile(
     rf"(?:try|retry)(?: again)?(?: in| after) ((?:{_INTEGER}h)?(?:{_INTEGER}m(?!s))?(?:{_DECIMAL}(?:s|ms))?)",
     re.IGNORECASE,
 )
+_INSTANT = re.compile(  # as RFC 3339 writes it
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_ANTHROPICS = "anthropic-ratelimit-"
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,9})?")
 _EPOCH_MS = 1e11  # a plain number larger than this is an instant in milliseconds since 1970,
 _EPOCH = 1e9  # and one larger than this an instant in seconds
@@ -26,7 +30,8 @@ _EPOCH = 1e9  # and one larger than this an instant in seconds
 def asked_wait(status: int, headers: Mapping[str, str], *, wall_now: float) -> float | None:
     """The wait that the headers (names in lower case) ask for. `wall_now`: epoch seconds, for dates.
 
-    The reset times of a rate limit come with every answer, so they are believed only of a 429.
+    The reset times of a rate limit come with every answer, so they are believed only of a 429. Anthropic
+    writes them as dates, and the one of a subscription as seconds since 1970.
     """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         milliseconds = _number(headers.get(name, ""))
@@ -74,29 +79,50 @@ def _until_date(value: str, wall_now: float) -> float | None:
 def _reset(headers: Mapping[str, str], wall_now: float) -> float | None:
     """When the limit that was hit is fresh again.
 
-    The one that was hit has nothing remaining. Where that is not told: the one that is over first, since
-    asking once too often costs less than resting for an hour.
+    The one that was hit has nothing remaining, or is said to have refused. Where that is not told: the one
+    that is over first, since asking once too often costs less than resting for an hour.
     """
     waits = list(_resets(headers, wall_now))
-    used_up = [wait for wait, remaining in waits if remaining == "0"]
+    used_up = [wait for wait, is_used_up in waits if is_used_up]
     if used_up:
         return max(used_up)
     return min((wait for wait, _ in waits), default=None)
 
 
-def _resets(headers: Mapping[str, str], wall_now: float) -> Iterator[tuple[float, str | None]]:
+def _resets(headers: Mapping[str, str], wall_now: float) -> Iterator[tuple[float, bool]]:
+    """Seconds to each limit's reset, and whether it is used up. What is said to allow more is no limit."""
     for name, value in headers.items():
-        if not name.startswith("x-ratelimit-reset"):
-            continue
-        wait = _since(value, wall_now)
-        if wait is not None:
-            yield wait, headers.get(name.replace("reset", "remaining", 1))
+        wait, status = None, ""
+        if name.startswith("x-ratelimit-reset"):
+            wait = _since(value, wall_now)
+        elif name.startswith(_ANTHROPICS) and name.endswith("-reset"):
+            wait = _since(value, wall_now)
+            status = headers.get(name.removesuffix("reset") + "status", "")
+        if wait is not None and not status.startswith("allowed"):
+            remaining = headers.get(name.replace("reset", "remaining", 1))
+            yield wait, remaining == "0" or status == "rejected"
+
+
+def _until(value: str, wall_now: float) -> float | None:
+    """Seconds to an instant such as 2026-01-31T09:30:00Z; 0 if it is past, None if there is none such."""
+    found = _INSTANT.fullmatch(value.strip())
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = map(int, found.groups()[:6])
+    sign, hours, minutes = found.groups()[6:]
+    east = 0 if sign is None else int(sign + "1") * (int(hours) * 3600 + int(minutes) * 60)
+    try:
+        at = email.utils.mktime_tz((year, month, day, hour, minute, second, 0, 1, 0, east))
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, at - wall_now)
 
 
 def _since(value: str, wall_now: float) -> float | None:
     number = _number(value)
     if number is None:
-        return duration(value)
+        wait = duration(value)
+        return _until(value, wall_now) if wait is None else wait
     if number > _EPOCH_MS:
         number /= 1000.0
     wait = number - wall_now if number > _EPOCH else number

@@ -20,7 +20,7 @@ class Wording(Struct, frozen=True):
 WORDINGS: tuple[Wording, ...] = (
     Wording(
         "OpenAI, vLLM (max_tokens)",
-        r"max_(?:completion_)?tokens\W.{0,60}?too large: {C}.{0,200}?(?:context|model) length is {L} tokens"
+        r"max_(?:\w+_)?tokens\W.{0,60}?too large: {C}.{0,200}?(?:context|model) length is {L} tokens"
         r".{0,60}?has {P} input tokens",
     ),
     Wording(
@@ -100,12 +100,12 @@ WORDINGS: tuple[Wording, ...] = (
     Wording("OpenAI (answer)", r"supports at most {L} completion tokens", of_output=True),
     Wording(
         "Groq (answer)",
-        r"max_(?:completion_)?tokens\W.{0,20}?must be less than or equal to `?{L}",
+        r"max_(?:\w+_)?tokens\W.{0,20}?must be less than or equal to `?{L}",
         of_output=True,
     ),
     Wording(
         "DeepSeek, Qwen (answer)",
-        r"range of max_(?:completion_)?tokens (?:is|should be) \[\d+, {L}\]",
+        r"range of max_(?:\w+_)?tokens (?:is|should be) \[\d+, {L}\]",
         of_output=True,
     ),
     Wording(
@@ -115,7 +115,7 @@ WORDINGS: tuple[Wording, ...] = (
     ),
     Wording(
         "OpenAI, Azure (answer's range)",
-        r"invalid '?max_(?:completion_)?tokens'?: integer above maximum value\. expected a value <= {L}"
+        r"invalid '?max_(?:\w+_)?tokens'?: integer above maximum value\. expected a value <= {L}"
         r"(?:,? but got {C})?",
         of_output=True,
     ),
@@ -133,10 +133,10 @@ WORDINGS: tuple[Wording, ...] = (
     ),
     Wording(
         "FastAPI servers (answer)",
-        r"max_(?:completion_)?tokens: input should be less than or equal to {L}",
+        r"max_(?:\w+_)?tokens: input should be less than or equal to {L}",
         of_output=True,
     ),
-    Wording("others (answer)", r"max_(?:completion_)?tokens\W{0,3} must be at most {L}", of_output=True),
+    Wording("others (answer)", r"max_(?:\w+_)?tokens\W{0,3} must be at most {L}", of_output=True),
     # Without numbers of the prompt. What is not said is estimated by whoever tells the client.
     Wording("OpenAI (newer models)", r"exceeds? (?:the|this) (?:model's )?context window"),
     Wording("OpenAI, vLLM (limit)", r"maximum (?:context|model) length (?:is|of) {L} tokens"),

@@ -146,8 +146,8 @@ class Upstream:
     async def probe(self) -> ProbeResult:
         """Ask the endpoint that costs nothing (`GET .../models`), or for one token if so configured.
 
-        On the wire of the cheapest model. Where each client's own key is passed on, there is none to ask with,
-        and nothing is sent. Never raises but for cancellation. The answer's body is not read.
+        On the wire of the cheapest model. Where each client's own key is passed on, there is none to ask
+        with, and nothing is sent. Never raises but for cancellation. The answer's body is not read.
         """
         started_at = trio.current_time()
         if self._provider.passes_credentials:

@@ -1,6 +1,6 @@
 """Where a provider's endpoints are and which headers go there: all that can be worked out once, at start.
 
-Sources: the OpenAI API reference, Azure's "Foundry Models lifecycle" of API versions, Anthropic's Messages API.
+Sources: the API references of OpenAI, of Azure OpenAI and its versions, and of Anthropic.
 """
 
 import re

@@ -156,9 +156,7 @@ def decode_chunk(payload: bytes) -> Chunk:
         try:
             return _decode(payload)
         except msgspec.DecodeError:
-            # Servers that cut text between two code units send half characters. JSON allows the escape, and
-            # a replacement character costs less than the answer.
-            return _decode(_HALVES.sub(_replacement, payload))
+            return _decode(mended(payload))
     except (ValueError, RecursionError, IndexError) as error:
         raise UpstreamFault(FaultKind.PROTOCOL, "the answer is not a chat completion") from error
 
@@ -167,6 +165,15 @@ def _decode(payload: bytes) -> Chunk:
     if payload.startswith(b"["):
         return _chunks_decoder.decode(payload)[0]
     return _chunk_decoder.decode(payload)
+
+
+def mended(payload: bytes) -> bytes:
+    """The JSON with a replacement character for every half character.
+
+    Servers that cut text between two code units send such. JSON allows the escape, and a replacement
+    character costs less than the answer.
+    """
+    return _HALVES.sub(_replacement, payload)
 
 
 def _replacement(found: re.Match[bytes]) -> bytes:

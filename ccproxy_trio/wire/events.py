@@ -234,6 +234,34 @@ class ErrorEvent(Struct, frozen=True, tag="error"):
     error: ErrorBody
 
 
+Act = Literal[
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+    "aside",
+]
+
+
+class Passage(Struct, frozen=True, tag="passage"):
+    """Frames of a provider that speaks this very language, as they came but for what had to be rewritten.
+
+    `act` is what they do: one event's type, of several frames only where all are deltas of one block; "aside"
+    for comments, pings, and events that nobody knows. `index` is the block's that they are about, `takes` the
+    block type whose empty deltas may follow (None: none may). `shows`: with it the answer has something to
+    show, if it had not before. `usage` is what the provider has told of it so far, real numbers.
+    """
+
+    raw: bytes
+    act: Act = "aside"
+    index: int = -1
+    takes: Literal["text", "thinking", "tool_use"] | None = None
+    shows: bool = False
+    usage: Usage | None = None
+
+
 Event = (
     MessageStart
     | ContentBlockStart
@@ -243,6 +271,7 @@ Event = (
     | MessageStop
     | Ping
     | ErrorEvent
+    | Passage
 )
 
 _encoder = msgspec.json.Encoder()
@@ -272,7 +301,10 @@ def encode_frames(events: Iterable[Event]) -> bytes:
     """The frames of `events` joined: sending costs per send, not per byte."""
     pieces: list[bytes] = []
     for event in events:
-        pieces += (_HEADS[type(event)], _encoder.encode(event), b"\n\n")
+        if isinstance(event, Passage):
+            pieces.append(event.raw)
+        else:
+            pieces += (_HEADS[type(event)], _encoder.encode(event), b"\n\n")
     return b"".join(pieces)
 
 

@@ -29,14 +29,15 @@ def compactable(replies: Callable[[Request], Reply]) -> Script:
     def answer(request: Request) -> Reply:
         if SUMMARY in request.text_of("user"):
             return says("Finished after compaction.")
-        if _asks_for_summary(request):
+        if asks_for_summary(request):
             return says(f"<summary>{SUMMARY}</summary>")
         return replies(request)
 
     return answer
 
 
-def _asks_for_summary(request: Request) -> bool:
+def asks_for_summary(request: Request) -> bool:
+    """Whether the client compacts its conversation."""
     return "<summary>" in request.text_of("user")
 
 
@@ -65,7 +66,7 @@ async def test_a_full_context_is_compacted_and_the_session_goes_on(
     assert (done.failed, done.text) == (False, "Finished after compaction.")
     assert (code.workplace / "log.txt").read_text().split() == ["step-0", "step-1", "step-2"]
     assert proxy.output.count("prompt is too long: 210000 tokens > 200000 maximum") == 1
-    assert sum(_asks_for_summary(request) for request in provider.requests) == 1
+    assert sum(asks_for_summary(request) for request in provider.requests) == 1
 
 
 async def test_a_prompt_beyond_the_configured_window_is_compacted_without_being_sent(
@@ -93,7 +94,7 @@ async def test_a_prompt_beyond_the_configured_window_is_compacted_without_being_
     # Behind the last step comes the request for a summary of what was before it, and nothing that holds all.
     assert sent[:-1] == [*range(len(steps))]
     assert sent[-1] < len(steps)
-    assert _asks_for_summary(provider.requests[len(steps)])
+    assert asks_for_summary(provider.requests[len(steps)])
     assert proxy.output.count("maximum") == proxy.output.count("tokens > 40000 maximum") == 1
 
 

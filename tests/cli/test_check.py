@@ -80,6 +80,31 @@ def test_the_switches_of_a_dialect_are_shown_when_asked_for_as_options_would_say
     assert '   switches: max_tokens_field: "max_completion_tokens", top_k: true, ' in told
 
 
+def test_the_wire_is_shown_where_it_is_not_the_usual_one_and_why(run):
+    native = MIXED | {"name": "native", "base_url": "https://api.anthropic.com"}
+    responses = MIXED | {"name": "newer", "priority": 3, "options": {"wire": "responses"}}
+    told = run(config={"providers": [native, responses, OPENAI | {"models": {"big": ["gpt-4o"]}}]}).stdout
+    assert "wire anthropic: the profile's" in told
+    assert "wire responses: configured" in told
+    assert "wire chat" not in told
+
+
+def test_a_provider_with_clients_own_keys_is_shown_as_such_and_is_not_asked(run):
+    passing = {
+        "name": "subscription",
+        "api_key": "passthrough",
+        "base_url": "https://api.anthropic.com",
+        "models": {"big": ["claude-opus-4-8"]},
+    }
+    ended = run("--probe", config={"providers": [passing]})
+    assert ended.exit_code == 0, ended.output
+    assert "ℹ️  Status: not asked (each client's own key is passed on)" in ended.stdout
+    assert "   key: passthrough; Claude Code's own login goes there, and nowhere else." in ended.stdout
+    wrong = run(config={"providers": [passing | {"base_url": "https://api.openai.com/v1"}]})
+    assert wrong.exit_code == 2
+    assert "Give it a key of its own" in wrong.stderr
+
+
 def test_every_fault_is_told_at_once(run):
     faulty = {"providers": [OPENAI | {"timeuot": 3}], "fallback_strategy": "prioritty"}
     ended = run(config=faulty)

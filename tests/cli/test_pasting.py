@@ -26,6 +26,22 @@ def test_a_client_key_is_asked_for_and_never_printed():
     assert "canary" not in text
 
 
+def test_where_logins_are_passed_on_claude_code_is_started_with_its_own():
+    line = paste_line(URL, guarded=False, environ={}, passes_credentials=True)
+    assert line == "ANTHROPIC_BASE_URL=http://127.0.0.1:8082 claude"
+    line = paste_line(URL, guarded=True, environ={}, passes_credentials=True)
+    assert line.endswith(' ANTHROPIC_CUSTOM_HEADERS="x-api-key: YOUR_CLIENT_KEY" claude')
+    line = paste_line(
+        URL, guarded=True, environ={"ANTHROPIC_API_KEY": "client-canary"}, passes_credentials=True
+    )
+    # Claude Code would send the variable in place of its login.
+    assert line.startswith("env -u ANTHROPIC_API_KEY ANTHROPIC_BASE_URL=")
+    assert line.endswith(' ANTHROPIC_CUSTOM_HEADERS="x-api-key: $ANTHROPIC_API_KEY" claude')
+    assert "ANTHROPIC_BASE_URL=http://127.0.0.1:8082 claude" in "".join(
+        text.plain for text in invitation(URL, guarded=False, environ={}, passes_credentials=True)
+    )
+
+
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_proxy_variable_that_would_divert_the_requests_is_told(variable):
     text = invited(**{variable: "http://proxy:3128"})

@@ -23,6 +23,7 @@ Complaint = tuple[int, str, str | None]  # status, message, param
 EFFORT: Body = {"thinking": {"type": "adaptive"}}
 TOOLS: Body = {"tools": [{"name": "T", "input_schema": {"type": "object"}}]}
 BY_EFFORT = DialectOptions(reasoning="effort")
+ON_CHAT_ALONE = DialectOptions(reasoning="effort", wire="chat")
 
 
 class Choosy(FakeUpstream):
@@ -149,7 +150,7 @@ async def test_reasoning_is_switched_off_beside_tools_where_it_must_be(
 ) -> None:
     """Also when nothing was said of reasoning: the model's own default is refused too."""
     upstream = Choosy(no_reasoning_beside_tools)
-    async with virtual_house(settings_for("a", options=BY_EFFORT), a=upstream) as house:
+    async with virtual_house(settings_for("a", options=ON_CHAT_ALONE), a=upstream) as house:
         assert [await ask(house, **wish) for _ in range(2)] == [200, 200]
         assert await ask(house, **EFFORT) == 200
     assert [body.get("reasoning_effort") for body in upstream.bodies[1:]] == ["none", "none", "medium"]

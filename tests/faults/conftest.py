@@ -15,6 +15,7 @@ from tests.support.client import MODEL
 from tests.support.oracles import Control, Watch
 from tests.support.proxy import Form, Proxy, ProxyError
 from tests.support.scripted import ScriptedProvider
+from tests.support.told import WIRES, Wire
 
 CONTROL_MODEL = "claude-haiku-4-5-20251001"  # of the tier `small`, which is the control provider's alone
 
@@ -52,6 +53,13 @@ class StartProxy(Protocol):
         expect: Expect = ...,
         **settings: Any,
     ) -> Proxy: ...
+
+
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """The wire that the provider which fails is spoken to on; whoever takes this holds for each of them."""
+    chosen: Wire = request.param
+    return chosen
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ import pytest
 
 from tests.conftest import Providers
 from tests.faults.conftest import ChaosBefore, StartProxy
-from tests.faults.falling import SLACK, each_falls_over, pair_of
-from tests.faults.watching import hear, tells
+from tests.faults.falling import SLACK, Pair, each_falls_over, pair_of, ways
+from tests.faults.watching import assert_breaks_off, hear, tells
 from tests.support import faults
 from tests.support.chaos import Bandwidth, Latency, Slicer
-from tests.support.chunks import DONE, role_chunk, says, sse
+from tests.support.chunks import says
+from tests.support.client import asks, post
 from tests.support.faults import Steps
 from tests.support.scripted import Repeat, body, head, json_reply
+from tests.support.told import Wire, told, whole
 
 pytestmark = pytest.mark.process
 
@@ -20,7 +22,6 @@ TIMEOUT = 0.3
 SOON = {"timeout": TIMEOUT}
 JSON_HEAD = head(200, headers={"content-type": "application/json", "content-length": "99"})
 WHOLE_HEAD = b"HTTP/1.1 200 OK\r\nx-drip: " + b"a" * 999
-EMPTY_PIECES = (b": PROCESSING\n\n", sse([role_chunk()]), b"\n", b"event: ping\n\n")
 
 
 def dripping(content: bytes) -> Steps:
@@ -28,45 +29,42 @@ def dripping(content: bytes) -> Steps:
     return (Repeat(tuple(bytes([each]) for each in content), 0.05),)
 
 
-async def _are_left_at_first_content_timeout(
-    providers: Providers, start_proxy: StartProxy, error: str, *replies: Steps
-) -> None:
-    pair = await pair_of(providers, start_proxy, first=SOON)
+async def _are_left_at_first_content_timeout(pair: Pair, error: str, *replies: Steps) -> None:
     await each_falls_over(pair, error, *replies, after=TIMEOUT)
-    assert len(pair.first.requests) == 2 * len(replies)  # who hangs has had its chance
+    assert len(pair.first.requests) == len(pair.ways) * len(replies)  # who hangs has had its chance
     for request in pair.first.requests:
         assert request.gone_at is not None
         assert request.gone_at - request.at < TIMEOUT + SLACK
 
 
-async def test_a10_silence_is_left_at_first_content_timeout(
-    providers: Providers, start_proxy: StartProxy
-) -> None:
-    await _are_left_at_first_content_timeout(providers, start_proxy, "headers_timeout", faults.silent())
+@pytest.fixture
+async def hasty(wire: Wire, providers: Providers, start_proxy: StartProxy) -> Pair:
+    """A pair whose first is not waited for long."""
+    pair = await pair_of(providers, start_proxy, first=SOON, wire=wire)
+    pair.ways = ways(wire)
+    return pair
 
 
-async def test_a11_a_head_that_drips_is_left_at_first_content_timeout(
-    providers: Providers, start_proxy: StartProxy
-) -> None:
+async def test_a10_silence_is_left_at_first_content_timeout(hasty: Pair) -> None:
+    await _are_left_at_first_content_timeout(hasty, "headers_timeout", faults.silent())
+
+
+async def test_a11_a_head_that_drips_is_left_at_first_content_timeout(hasty: Pair) -> None:
     one_header, whole_head = faults.headers_dripped(every=0.05), dripping(WHOLE_HEAD)
-    await _are_left_at_first_content_timeout(
-        providers, start_proxy, "headers_timeout", one_header, whole_head
-    )
+    await _are_left_at_first_content_timeout(hasty, "headers_timeout", one_header, whole_head)
 
 
-async def test_a12_a_head_and_no_body_is_left_at_first_content_timeout(
-    providers: Providers, start_proxy: StartProxy
-) -> None:
+async def test_a12_a_head_and_no_body_is_left_at_first_content_timeout(hasty: Pair) -> None:
     silence, spaces = faults.headers_then_silent(), (JSON_HEAD, Repeat((b" ",), 0.05))
-    await _are_left_at_first_content_timeout(providers, start_proxy, "content_timeout", silence, spaces)
+    await _are_left_at_first_content_timeout(hasty, "content_timeout", silence, spaces)
 
 
-async def test_a13_a_body_without_content_is_left_at_first_content_timeout(
-    providers: Providers, start_proxy: StartProxy
-) -> None:
-    """Comments, roles, empty lines, events without data, each for ever."""
-    for_ever = [(head(), Repeat((body(piece).data,), 0.05)) for piece in EMPTY_PIECES]
-    await _are_left_at_first_content_timeout(providers, start_proxy, "content_timeout", *for_ever)
+async def test_a13_a_body_without_content_is_left_at_first_content_timeout(wire: Wire, hasty: Pair) -> None:
+    """Comments, what opens an answer, empty lines, events without data, each for ever."""
+    opening = told(says(), wire).opening[-1]
+    pieces = (b": PROCESSING\n\n", opening, b"\n", b"event: ping\n\n")
+    for_ever = [(head(), Repeat((body(piece).data,), 0.05)) for piece in pieces]
+    await _are_left_at_first_content_timeout(hasty, "content_timeout", *for_ever)
 
 
 async def test_a10_first_content_timeout_is_a_setting_of_its_own(
@@ -85,64 +83,82 @@ async def test_a12_a_head_after_most_of_the_time_buys_no_more_of_it(
 
 
 async def test_a17_a_stream_without_framing_that_ends_before_content_falls_over(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy)
-    await each_falls_over(pair, "truncated", faults.unframed([role_chunk()]), faults.unframed([]))
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    begun = faults.unframed(told(says(), wire).opening)
+    await each_falls_over(pair, "truncated", begun, faults.unframed([]))
 
 
 async def test_a17_a_stream_without_framing_that_says_it_is_done_is_a_good_answer(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy)
-    pair.first.plays(faults.unframed(says("from first").chunks(), done=DONE))
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    pair.first.plays(faults.unframed(told(says("from first"), wire).frames))
     for streamed in (True, False):
         assert await hear(pair.proxy, streamed=streamed) == "from first"
     await tells(pair.proxy, "first", failure_count=0, last_error_type=None)
 
 
+@pytest.mark.parametrize("wire", ["chat"])
 async def test_a18_a_finish_reason_without_done_is_a_good_answer(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy)
-    pair.first.plays(faults.without_done("from ", "first"))
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    pair.first.plays(faults.without_mark("from ", "first", wire=wire))
     for streamed in (True, False):
         assert await hear(pair.proxy, streamed=streamed) == "from first"
     await tells(pair.proxy, "first", failure_count=0, last_error_type=None)
     assert pair.second.requests == []
 
 
-async def test_a20_a_body_shorter_than_its_length_falls_over(
-    providers: Providers, start_proxy: StartProxy
+@pytest.mark.parametrize("wire", ["responses", "anthropic"])
+async def test_a18_all_but_the_last_event_is_a_truncated_answer(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy)
-    whole = json.dumps(says("never shown").completion()).encode()
+    """These wires say themselves when they are done; what has been sent stays open."""
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    pair.first.plays(faults.without_mark("from ", "first", wire=wire))
+    assert "first" in assert_breaks_off(await post(pair.proxy, asks(stream=True)), after="from first")
+    assert pair.second.requests == []
+    assert await hear(pair.proxy) == "from second"
+    await tells(pair.proxy, "first", failure_count=2, last_error_type="truncated")
+
+
+async def test_a20_a_body_shorter_than_its_length_falls_over(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
+) -> None:
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    content = json.dumps(whole(says("never shown"), wire)).encode()
     await each_falls_over(
         pair,
         "reset",
-        faults.falls_short(whole, "application/json"),
-        faults.falls_short(whole[:40], "application/json"),
-        faults.falls_short(sse([role_chunk()]), "text/event-stream"),
+        faults.falls_short(content, "application/json"),
+        faults.falls_short(content[:40], "application/json"),
+        faults.falls_short(b"".join(told(says(), wire).opening), "text/event-stream"),
         faults.falls_short(b"", "text/event-stream"),
     )
 
 
 async def test_a20_an_answer_that_came_whole_is_not_thrown_away_for_its_length(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """A stream that was finished by what it said. All that is missing is what nobody waits for."""
-    pair = await pair_of(providers, start_proxy)
-    pair.first.plays(faults.falls_short(sse(says("from first").chunks()) + DONE, "text/event-stream"))
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    content = b"".join(told(says("from first"), wire).frames)
+    pair.first.plays(faults.falls_short(content, "text/event-stream"))
     assert await hear(pair.proxy, streamed=True) == "from first"
     await tells(pair.proxy, "first", failure_count=0)
 
 
-async def test_a21_what_is_no_http_falls_over(providers: Providers, start_proxy: StartProxy) -> None:
-    pair = await pair_of(providers, start_proxy)
+async def test_a21_what_is_no_http_falls_over(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
+) -> None:
+    pair = await pair_of(providers, start_proxy, wire=wire)
     await each_falls_over(
         pair,
         "protocol",
-        faults.bad_chunk_size(),
+        faults.bad_chunk_size(wire=wire),
         faults.bad_status_line(),
         faults.http2_preface(),
     )
@@ -190,10 +206,10 @@ async def test_a23_two_lengths_that_contradict_each_other_fall_over(
 
 
 async def test_a23_a_length_beside_chunks_is_passed_over_and_its_connection_not_used_again(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy)
-    pair.first.plays(faults.length_and_chunks(says("from first")), says("well again"))
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    pair.first.plays(faults.length_and_chunks(says("from first"), wire=wire), says("well again"))
     assert await hear(pair.proxy, streamed=True) == "from first"
     assert await hear(pair.proxy, streamed=True) == "well again"
     assert [request.connection for request in pair.first.requests] == [1, 2]

@@ -15,7 +15,7 @@ import trustme
 
 from tests.conftest import Providers
 from tests.faults.conftest import ChaosBefore, StartProxy
-from tests.faults.falling import Pair, each_falls_over, pair_of
+from tests.faults.falling import Pair, each_falls_over, pair_of, ways
 from tests.faults.watching import hear, tells, told_of
 from tests.support import faults
 from tests.support.chaos import ResetPeer
@@ -23,15 +23,16 @@ from tests.support.chunks import says
 from tests.support.client import asks, post
 from tests.support.ports import ReservedPort
 from tests.support.scripted import ScriptedProvider
+from tests.support.told import Wire
 
 pytestmark = pytest.mark.process
 
 
 async def test_a01_a_refused_connection_costs_less_than_50_ms(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """The fastest of several, so that a busy machine does not count."""
-    first, second = providers.absent("first"), providers.start("second")
+    first, second = providers.absent("first", wire=wire), providers.start("second")
     second.plays(says("from ", "second"))
     breaker = {"failure_threshold": 100, "minimum_requests": 0}
     undisturbed = {"middle": [first.model]}  # it does not serve the tier `big`
@@ -87,23 +88,22 @@ class BlackHole:
 
 
 async def test_a02_a_black_hole_is_left_at_connect_timeout(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     hole = BlackHole()
     try:
         address = {"base_url": f"http://127.0.0.1:{hole.port}/v1", "connect_timeout": 0.3}
-        pair = await pair_of(providers, start_proxy, first=address)
+        pair = await pair_of(providers, start_proxy, first=address, wire=wire)
+        pair.ways = ways(wire)
         await pair.falls_over("connect_timeout", after=0.3)
     finally:
         hole.close()
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["answered", "silent"])
-async def test_a05_tls_to_a_plain_port_is_left_within_connect_timeout(
-    said: bytes, providers: Providers, start_proxy: StartProxy, nursery: trio.Nursery
-) -> None:
+async def _plain(said: bytes, nursery: trio.Nursery) -> dict[str, Any]:
+    """A server that says this to the first bytes of TLS, or waits for a line of HTTP; its https address."""
+
     async def plain(stream: trio.SocketStream) -> None:
-        """A server that waits for a line of HTTP, or says at once that this is none."""
         with suppress(trio.BrokenResourceError):
             await stream.receive_some()
             await stream.send_all(said)
@@ -112,9 +112,22 @@ async def test_a05_tls_to_a_plain_port_is_left_within_connect_timeout(
 
     listeners = await nursery.start(partial(trio.serve_tcp, plain, 0, host="127.0.0.1"))
     port = listeners[0].socket.getsockname()[1]
-    address = {"base_url": f"https://127.0.0.1:{port}/v1", "connect_timeout": 0.4}
-    pair = await pair_of(providers, start_proxy, first=address)
-    await pair.falls_over("tls" if said else "connect_timeout", after=0 if said else 0.4)
+    return {"base_url": f"https://127.0.0.1:{port}/v1", "connect_timeout": 0.4}
+
+
+async def test_a05_tls_to_a_plain_port_that_says_so_is_left_at_once(
+    wire: Wire, providers: Providers, start_proxy: StartProxy, nursery: trio.Nursery
+) -> None:
+    address = await _plain(b"HTTP/1.1 400 Bad Request\r\n\r\n", nursery)
+    pair = await pair_of(providers, start_proxy, first=address, wire=wire)
+    await pair.falls_over("tls")
+
+
+async def test_a05_tls_to_a_plain_port_that_is_silent_is_left_at_connect_timeout(
+    providers: Providers, start_proxy: StartProxy, nursery: trio.Nursery
+) -> None:
+    pair = await pair_of(providers, start_proxy, first=await _plain(b"", nursery))
+    await pair.falls_over("connect_timeout", after=0.4)
 
 
 Terminate = Callable[[trustme.LeafCert, ScriptedProvider], Awaitable["Terminator"]]
@@ -182,10 +195,10 @@ def _bad_certificates(authority: trustme.CA) -> dict[str, trustme.LeafCert]:
 
 
 async def test_a06_a_certificate_that_is_not_believed_is_not_argued_with(
-    providers: Providers, start_proxy: StartProxy, terminate: Terminate, tmp_path: Path
+    wire: Wire, providers: Providers, start_proxy: StartProxy, terminate: Terminate, tmp_path: Path
 ) -> None:
     authority = trustme.CA()
-    first, second = providers.start("first"), providers.start("second")
+    first, second = providers.start("first", wire=wire), providers.start("second")
     second.plays(says("from second"))
     bad = {name: await terminate(leaf, first) for name, leaf in _bad_certificates(authority).items()}
     entries = [
@@ -230,9 +243,9 @@ async def test_a06_a_certificate_of_the_bundle_is_believed(
 
 
 async def test_a07_a_close_before_the_response_is_a_failure_of_a_fresh_connection(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy)
+    pair = await pair_of(providers, start_proxy, wire=wire)
     await each_falls_over(pair, "reset", faults.closes("fin"))
     assert len(pair.first.requests) == 2  # one each: it may have been at work, so it is not asked again
 
@@ -250,10 +263,10 @@ async def test_a07_a_close_at_once_before_the_request_is_read_is_one_too(
 
 
 async def test_a08_a_kept_connection_that_was_closed_is_nobodys_failure(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """The provider closes each connection as the second request on it is under way."""
-    pair = await pair_of(providers, start_proxy)
+    pair = await pair_of(providers, start_proxy, wire=wire)
     seen: set[int] = set()
 
     def reply(request: Any) -> Any:
@@ -270,9 +283,9 @@ async def test_a08_a_kept_connection_that_was_closed_is_nobodys_failure(
 
 
 async def test_a09_a_reset_before_the_headers_is_a_failure(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy)
+    pair = await pair_of(providers, start_proxy, wire=wire)
     await each_falls_over(pair, "reset", faults.closes("rst"))
 
 

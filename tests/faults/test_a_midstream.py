@@ -1,5 +1,7 @@
 """Rows A14 to A21 with content already shown: the stream ends in an error, and nothing false is added."""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 import trio
@@ -10,40 +12,54 @@ from tests.faults.falling import SLACK, pair_of
 from tests.faults.watching import assert_breaks_off, hear, tells, until
 from tests.support import faults
 from tests.support.chaos import LimitData, ResetPeer, SlowClose, Timeout
-from tests.support.chunks import role_chunk, says, sse, text_chunks
+from tests.support.chunks import DONE, says
 from tests.support.client import asks, post
 from tests.support.faults import Steps
 from tests.support.proxy import Heard, Proxy
-from tests.support.scripted import Send
+from tests.support.scripted import Send, body, stream_of
+from tests.support.told import Wire, told
 
 pytestmark = pytest.mark.process
 
-BEGINNING = sse([role_chunk(), *text_chunks("hel", "lo")])
-DEATHS: dict[str, tuple[str, tuple[Steps, ...]]] = {
-    "a15-reset": ("reset", (faults.dies_after_text("hel", "lo", how="rst"),)),
+HELLO = ("hel", "lo")
+
+
+def _frames(wire: Wire) -> tuple[bytes, ...]:
+    return told(says(*HELLO), wire).begun
+
+
+# row -> what it is held for, and the ways in which it dies on a wire
+DEATHS: dict[str, tuple[str, Callable[[Wire], tuple[Steps, ...]]]] = {
+    "a15-reset": ("reset", lambda wire: (faults.dies_after_text(*HELLO, how="rst", wire=wire),)),
     "a16-between-and-inside-chunks": (
         "reset",
-        (
-            faults.dies_after_text("hel", "lo", how="fin"),
-            faults.dies_inside_chunk("hel", "lo"),
-            faults.dies_inside_chunk("hel", "lo", how="rst"),
+        lambda wire: (
+            faults.dies_after_text(*HELLO, how="fin", wire=wire),
+            faults.dies_inside_chunk(*HELLO, wire=wire),
+            faults.dies_inside_chunk(*HELLO, how="rst", wire=wire),
         ),
     ),
-    "a17-without-framing": ("truncated", (faults.unframed([role_chunk(), *text_chunks("hel", "lo")]),)),
-    "a19-without-finish-or-done": ("truncated", (faults.without_done("hel", "lo", finish=None),)),
-    "a20-short-of-its-length": ("reset", (faults.falls_short(BEGINNING, "text/event-stream"),)),
-    "a21-bad-chunk-size": ("protocol", (faults.bad_chunk_size("hel", "lo"),)),
+    "a17-without-framing": ("truncated", lambda wire: (faults.unframed(_frames(wire)),)),
+    "a19-without-finish-or-done": (
+        "truncated",
+        lambda wire: (faults.without_mark(*HELLO, finish=None, wire=wire),),
+    ),
+    "a20-short-of-its-length": (
+        "reset",
+        lambda wire: (faults.falls_short(b"".join(_frames(wire)), "text/event-stream"),),
+    ),
+    "a21-bad-chunk-size": ("protocol", lambda wire: (faults.bad_chunk_size(*HELLO, wire=wire),)),
 }
 
 
 @pytest.mark.parametrize("death", DEATHS)
 async def test_a15_to_a21_a_death_after_content_is_an_error_event(
-    death: str, providers: Providers, start_proxy: StartProxy
+    death: str, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """Who reads along is told; who waits for the whole is given another's answer."""
     error, replies = DEATHS[death]
-    pair = await pair_of(providers, start_proxy)
-    for number, reply in enumerate(replies):
+    pair = await pair_of(providers, start_proxy, wire=wire)
+    for number, reply in enumerate(replies(wire)):
         pair.first.plays(reply)
         answer = await post(pair.proxy, asks(stream=True))
         assert "first" in assert_breaks_off(answer, after="hello")
@@ -55,10 +71,10 @@ async def test_a15_to_a21_a_death_after_content_is_an_error_event(
 
 
 async def test_a14_a_stream_that_stalls_is_ended_at_idle_timeout(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.4})
-    pair.first.plays(faults.stops_talking("hel", "lo"))
+    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.4}, wire=wire)
+    pair.first.plays(faults.stops_talking("hel", "lo", wire=wire))
     began_at = trio.current_time()
     answer = await post(pair.proxy, asks(stream=True))
     assert 0.4 <= trio.current_time() - began_at < 0.4 + SLACK
@@ -69,10 +85,19 @@ async def test_a14_a_stream_that_stalls_is_ended_at_idle_timeout(
     await until(lambda: all(request.gone.is_set() for request in pair.first.requests))
 
 
-async def test_a14_comments_are_no_content(providers: Providers, start_proxy: StartProxy) -> None:
-    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.4})
-    comments = faults.Repeat((faults.body(b": still here\n\n").data,), 0.05)
-    pair.first.plays((*faults.stops_talking("hel", "lo")[:-1], comments))
+KEEPALIVES = {
+    "chat": b": still here\n\n",
+    "responses": b'event: keepalive\ndata: {"type": "keepalive", "sequence_number": 9}\n\n',
+    "anthropic": b'event: ping\ndata: {"type": "ping"}\n\n',
+}
+
+
+async def test_a14_comments_and_pings_are_no_content(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
+) -> None:
+    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.4}, wire=wire)
+    idle = faults.Repeat((body(KEEPALIVES[wire]).data,), 0.05)
+    pair.first.plays((*faults.begun("hel", "lo", wire=wire), idle))
     began_at = trio.current_time()
     answer = await post(pair.proxy, asks(stream=True))
     assert_breaks_off(answer, after="hello", kind="timeout_error")
@@ -86,8 +111,8 @@ async def test_a14_as_long_as_content_keeps_coming_no_time_is_up(
     """Three times idle_timeout in all, and never half of it without a word."""
     pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.3, "timeout": 0.3})
     chunks = says(*"abcdefghi").chunks()
-    pieces = [step for chunk in chunks for step in (*faults.stream_of([chunk]), faults.Pause(0.1))]
-    pair.first.plays((faults.head(), *pieces, faults.body(faults.DONE), faults.BODY_END))
+    pieces = [step for chunk in chunks for step in (*stream_of([chunk]), faults.Pause(0.1))]
+    pair.first.plays((faults.head(), *pieces, body(DONE), faults.BODY_END))
     for streamed in (True, False):
         assert await hear(pair.proxy, streamed=streamed) == "abcdefghi"
     await tells(pair.proxy, "first", failure_count=0, last_error_type=None)

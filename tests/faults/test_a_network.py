@@ -19,7 +19,8 @@ from tests.support.inside import descriptors, threads
 from tests.support.line import FAR, NOBODY, Line, line_open
 from tests.support.names import NameServer, resolver_on_loopback
 from tests.support.proxy import Proxy
-from tests.support.scripted import ScriptedProvider
+from tests.support.scripted import ScriptedProvider, body
+from tests.support.told import Wire, told
 
 pytestmark = [pytest.mark.process, pytest.mark.network]
 
@@ -49,9 +50,11 @@ async def names(resolver: None, nursery: trio.Nursery) -> NameServer:
     return server
 
 
-def far(providers: Providers, line: Line, **more: Any) -> tuple[ScriptedProvider, dict[str, Any]]:
+def far(
+    providers: Providers, line: Line, *, wire: Wire = "chat", **more: Any
+) -> tuple[ScriptedProvider, dict[str, Any]]:
     """A provider at the other end of the line, and its entry."""
-    provider = providers.start("first", port=line.far_port())
+    provider = providers.start("first", port=line.far_port(), wire=wire)
     return provider, provider.entry(base_url=f"http://{FAR}:{provider.port}/v1", **more)
 
 
@@ -67,9 +70,10 @@ async def test_a02_an_address_where_nobody_is_is_left_at_connect_timeout(
 
 
 async def test_a03_a_name_that_does_not_exist_falls_over(
-    names: NameServer, providers: Providers, start_proxy: StartProxy
+    names: NameServer, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    pair = await pair_of(providers, start_proxy, first={"base_url": "http://api.nowhere.invalid/v1"})
+    address = {"base_url": "http://api.nowhere.invalid/v1"}
+    pair = await pair_of(providers, start_proxy, first=address, wire=wire)
     await pair.falls_over("connect", failures=2)  # nothing was sent, so it is asked twice, at once
     assert "api.nowhere.invalid" in names.asked
 
@@ -109,16 +113,25 @@ async def _expect(proxy: Proxy, text: str) -> None:
         assert await hear(proxy) == text
 
 
-@pytest.mark.parametrize("name", ["dead-and-alive.test", "alive-and-dead.test"])
+@pytest.mark.parametrize(
+    ("name", "wire"),
+    [
+        ("dead-and-alive.test", "chat"),
+        ("alive-and-dead.test", "chat"),
+        ("dead-and-alive.test", "responses"),
+        ("alive-and-dead.test", "anthropic"),
+    ],
+)
 async def test_a04_of_a_live_and_a_dead_address_the_live_one_is_reached(
     name: str,
+    wire: Wire,
     line: Line,
     names: NameServer,
     providers: Providers,
     start_proxy: StartProxy,
     nursery: trio.Nursery,
 ) -> None:
-    first = providers.start("first")
+    first = providers.start("first", wire=wire)
     first.plays(says("from first"))
     await nursery.start(_relay_on_ipv6, first.port)
     entry = first.entry(base_url=f"http://{name}:{first.port}/v1", connect_timeout=3)
@@ -149,10 +162,10 @@ async def _relay_on_ipv6(port: int, task_status: trio.TaskStatus[Any]) -> None:
 
 
 async def test_a25_a_peer_that_vanishes_under_a_stream_is_left_at_idle_timeout(
-    line: Line, providers: Providers, start_proxy: StartProxy
+    line: Line, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first, entry = far(providers, line, idle_timeout=0.5)
-    first.plays(faults.stops_talking("hel", "lo"))
+    first, entry = far(providers, line, idle_timeout=0.5, wire=wire)
+    first.plays(faults.stops_talking("hel", "lo", wire=wire))
     proxy = await start_proxy(entry)
     before = descriptors(proxy.process.pid)["socket"]
     answers: list[httpx.Response] = []
@@ -173,9 +186,9 @@ async def _ask(proxy: Proxy, answers: list[httpx.Response]) -> None:
 
 @pytest.mark.transport("trio", reason="httpx's waits for the first content, for 90 seconds by default")
 async def test_a26_a_peer_that_vanished_from_the_pool_is_left_within_connect_timeout(
-    line: Line, providers: Providers, start_proxy: StartProxy
+    line: Line, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first, entry = far(providers, line, connect_timeout=0.6, timeout=30)
+    first, entry = far(providers, line, connect_timeout=0.6, timeout=30, wire=wire)
     first.plays(says("from first"))
     second = providers.start("second")
     second.plays(says("from second"))
@@ -223,16 +236,17 @@ async def test_a26_a_server_that_is_only_slow_is_not_taken_for_one_that_vanished
 # -- a bad line --
 
 
-@pytest.mark.parametrize("harm", ["loss", "bandwidth"])
+@pytest.mark.parametrize(
+    ("harm", "wire"), [("loss", "chat"), ("bandwidth", "chat"), ("loss", "responses"), ("loss", "anthropic")]
+)
 async def test_a27_a_bad_line_is_slow_and_no_failure(
-    harm: str, line: Line, providers: Providers, start_proxy: StartProxy
+    harm: str, wire: Wire, line: Line, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """15 % of all packets lost in both directions; 128 kbit/s."""
-    first, entry = far(providers, line, idle_timeout=20, timeout=20, connect_timeout=15)
+    first, entry = far(providers, line, idle_timeout=20, timeout=20, connect_timeout=15, wire=wire)
     words = [f"word{number} " for number in range(60)]
-    chunks = says(*words).chunks()
-    told = [step for chunk in chunks for step in (*faults.stream_of([chunk]), faults.Pause(0.01))]
-    first.plays((faults.head(), *told, faults.body(faults.DONE), faults.BODY_END))
+    pieces = [step for frame in told(says(*words), wire).frames for step in (body(frame), faults.Pause(0.01))]
+    first.plays((faults.head(), *pieces, faults.BODY_END))
     proxy = await start_proxy(entry)
     line.loss, line.per_second = (0.15, None) if harm == "loss" else (0.0, 16_000)
     began_at = trio.current_time()

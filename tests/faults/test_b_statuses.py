@@ -31,33 +31,41 @@ from tests.support import faults
 from tests.support.chunks import says
 from tests.support.client import asks, error_of, post
 from tests.support.scripted import Hold, Reply, json_reply, raw_reply
+from tests.support.told import Wire
 
 pytestmark = pytest.mark.process
 
 
-FAILURES: dict[str, tuple[Reply, str]] = {
-    "500": (faults.status(500), "server_error"),
-    "502": (faults.status(502), "server_error"),
-    "503": (faults.status(503), "server_error"),
-    "504": (faults.status(504), "gateway_timeout"),
-    "520": (faults.status(520), "server_error"),
-    "599": (faults.status(599), "server_error"),
-    "503-overloaded": (faults.status(503, "The engine is currently overloaded"), "overloaded"),
-    "529": (faults.status(529), "overloaded"),
+FAILURES = {  # status -> what is held for it
+    "500": "server_error",
+    "502": "server_error",
+    "503": "server_error",
+    "504": "gateway_timeout",
+    "520": "server_error",
+    "599": "server_error",
+    "503-overloaded": "overloaded",
+    "529": "overloaded",
 }
+
+
+def failing(name: str, wire: Wire) -> Reply:
+    """The reply of this name."""
+    code, _, word = name.partition("-")
+    message = "The engine is currently overloaded" if word else "scripted failure"
+    return faults.status(int(code), message, kind=word or "server_error", wire=wire)
 
 
 @streaming
 async def test_b01_each_failing_status_falls_over_at_once_and_counts_one_failure(
-    streamed: bool, providers: Providers, start_proxy: StartProxy
+    streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, {name: reply for name, (reply, _) in FAILURES.items()})
+    made = row(providers, {name: failing(name, wire) for name in FAILURES}, wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     started_at = trio.current_time()
     assert await hear(proxy, streamed=streamed) == "from last"
     assert trio.current_time() - started_at < 1
     assert asked(made) == dict.fromkeys(made, 1)
-    for name, (_, kind) in FAILURES.items():
+    for name, kind in FAILURES.items():
         told = await told_of(proxy, name)
         assert (told["failure_count"], told["last_error_type"], told["opens"]) == (1, kind, 0), name
     await untouched(proxy, "last")
@@ -110,13 +118,13 @@ WAITS: dict[str, tuple[dict[str, str], str]] = {
 
 
 async def test_b02_each_rate_limit_rests_exactly_as_long_as_asked_and_is_no_failure(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     limited = {
-        name: faults.status(429, "slow down", kind="rate_limit_error", **headers)
+        name: faults.status(429, "slow down", kind="rate_limit_error", wire=wire, **headers)
         for name, (headers, _) in WAITS.items()
     }
-    made = row(providers, limited)
+    made = row(providers, limited, wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     started_at = trio.current_time()
     assert await hear(proxy) == "from last"
@@ -159,7 +167,7 @@ async def test_b02_a_later_shorter_rest_does_not_end_a_longer_one(
     assert (await told_of(proxy, "first"))["cooling_for_s"] > 40
 
 
-QUOTA: dict[str, Reply] = {
+OPENAIS_QUOTA: dict[str, Reply] = {
     "402": faults.status(402, "Payment required"),
     "insufficient_quota": faults.status(
         429, "You exceeded your current quota, please check your plan", kind="insufficient_quota"
@@ -169,12 +177,24 @@ QUOTA: dict[str, Reply] = {
     ),
     "enforced_spend_limit_reached": faults.status(429, "Limit", kind="enforced_spend_limit_reached"),
 }
+QUOTA: dict[Wire, dict[str, Reply]] = {
+    "chat": OPENAIS_QUOTA,
+    "responses": OPENAIS_QUOTA,
+    "anthropic": {
+        "402": faults.status(402, "Payment required", kind="billing_error", wire="anthropic"),
+        "credit-balance": faults.bad_request(
+            "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to "
+            "upgrade or purchase credits.",
+            wire="anthropic",
+        ),
+    },
+}
 
 
 async def test_b04_an_empty_account_is_left_for_a_quarter_of_an_hour_at_once(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, QUOTA)
+    made = row(providers, QUOTA[wire], wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), circuit_breaker=NO_JITTER)
     for streamed in (True, False, True):
         assert await hear(proxy, streamed=streamed) == "from last"
@@ -185,9 +205,9 @@ async def test_b04_an_empty_account_is_left_for_a_quarter_of_an_hour_at_once(
 
 
 async def test_b04_the_message_says_quota_where_nobody_else_is_left(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, QUOTA)
+    made = row(providers, QUOTA[wire], wire=wire)
     proxy = await start_proxy(*made.values(), patience=30)
     for streamed in (True, False):  # the second is told from what is known
         with trio.fail_after(2):
@@ -202,7 +222,7 @@ def error_reply(status: int, **fields: object) -> Reply:
     return json_reply(status, {"error": fields})
 
 
-KEYS: dict[str, Reply] = {
+OPENAIS_KEYS: dict[str, Reply] = {
     "401": faults.status(401, "Incorrect API key provided"),
     "401-without-a-word": raw_reply(401, b""),
     "403-about-the-key": error_reply(403, message="Invalid API key", code="invalid_api_key"),
@@ -211,16 +231,25 @@ KEYS: dict[str, Reply] = {
         400, [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}]
     ),
 }
+NO_PERMISSION = "Your API key does not have permission to use the specified resource."
+KEYS: dict[Wire, dict[str, Reply]] = {
+    "chat": OPENAIS_KEYS,
+    "responses": {name: OPENAIS_KEYS[name] for name in ("401", "403-about-the-key")},
+    "anthropic": {
+        "401": faults.status(401, "invalid x-api-key", kind="authentication_error", wire="anthropic"),
+        "403": faults.status(403, NO_PERMISSION, kind="permission_error", wire="anthropic"),
+    },
+}
 AZURE_401 = error_reply(401, code="401", message="Access denied due to invalid subscription key.")
 AZURE = "2024-10-21"
 
 
 async def test_b05_a_rejected_key_opens_at_once_and_falls_over(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    azure = providers.start("azure", api_version=AZURE)
+    azure = providers.start("azure", api_version=AZURE, wire=wire)
     azure.plays(AZURE_401)
-    made = row(providers, KEYS) | {"azure": azure}
+    made = row(providers, KEYS[wire], wire=wire) | {"azure": azure}
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     for streamed in (True, False, True):
         assert await hear(proxy, streamed=streamed) == "from last"
@@ -229,13 +258,16 @@ async def test_b05_a_rejected_key_opens_at_once_and_falls_over(
         await tells(proxy, name, status="circuit_open", state="auth_error", opens=1)
 
 
-@pytest.mark.parametrize("how", [*KEYS, "azure"])
+@pytest.mark.parametrize(
+    ("how", "wire"),
+    [("azure", "chat"), *[(how, wire) for wire, replies in KEYS.items() for how in replies]],
+)
 async def test_b05_the_client_never_sees_401_or_403(
-    how: str, providers: Providers, start_proxy: StartProxy
+    how: str, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """Claude Code would tell its user to log in."""
-    provider = providers.start("alpha", api_version=AZURE if how == "azure" else None)
-    provider.plays(KEYS.get(how, AZURE_401))
+    provider = providers.start("alpha", api_version=AZURE if how == "azure" else None, wire=wire)
+    provider.plays(KEYS[wire].get(how, AZURE_401))
     proxy = await start_proxy(provider, patience=30)
     for streamed in (True, False):
         with trio.fail_after(2):
@@ -262,19 +294,29 @@ async def test_b05_a_region_that_is_barred_leaves_out_the_model_and_not_the_prov
     await tells(proxy, "first", status="healthy", failure_count=0, excluded_models=["first-model"])
 
 
-MISSING: dict[str, Reply] = {
+OPENAIS_MISSING: dict[str, Reply] = {
     "404-model": faults.status(404, "The model `x` does not exist", kind="invalid_request_error"),
     "404-model_not_found": error_reply(404, message="No such model", code="model_not_found"),
+}
+MISSING: dict[Wire, dict[str, Reply]] = {
+    "chat": OPENAIS_MISSING,
+    "responses": OPENAIS_MISSING
+    | {
+        "400": faults.bad_request(
+            "The requested model 'x' does not exist.", code="model_not_found", param="model"
+        )
+    },
+    "anthropic": {"404": faults.status(404, "model: claude-x", kind="not_found_error", wire="anthropic")},
 }
 NO_DEPLOYMENT = error_reply(404, code="DeploymentNotFound", message="The API deployment does not exist.")
 
 
 async def test_b06_a_missing_model_is_left_out_and_its_provider_stays_closed(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    azure = providers.start("azure", api_version=AZURE)
+    azure = providers.start("azure", api_version=AZURE, wire=wire)
     azure.plays(NO_DEPLOYMENT)
-    made = row(providers, MISSING) | {"azure": azure}
+    made = row(providers, MISSING[wire], wire=wire) | {"azure": azure}
     proxy = await start_proxy(*made.values(), last_of(providers))
     for streamed in (True, False, True):
         assert await hear(proxy, streamed=streamed) == "from last"
@@ -288,7 +330,7 @@ async def test_b06_the_next_model_of_the_same_provider_comes_before_the_next_pro
     providers: Providers, start_proxy: StartProxy
 ) -> None:
     first, second = providers.start("first"), providers.start("second")
-    missing = MISSING["404-model"]
+    missing = OPENAIS_MISSING["404-model"]
     first.behaves(lambda request: missing if request.body["model"] == "one" else says("from two"))
     proxy = await start_proxy(first.entry(models={"middle": ["one", "two"]}), second)
     for _ in range(2):
@@ -298,9 +340,9 @@ async def test_b06_the_next_model_of_the_same_provider_comes_before_the_next_pro
 
 
 async def test_b06_all_models_missing_is_told_as_not_found(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, MISSING)
+    made = row(providers, MISSING[wire], wire=wire)
     proxy = await start_proxy(*made.values(), patience=30)
     with trio.fail_after(2):
         message = assert_final(await post(proxy, asks()), 404, "not_found_error")
@@ -317,10 +359,11 @@ def astray(there: str) -> dict[str, Reply]:
 
 
 async def test_b07_nobody_is_led_elsewhere_and_the_key_stays_here(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    canary = providers.start("canary")
-    made = row(providers, astray(f"{canary.base_url}/chat/completions"))
+    canary = providers.start("canary", wire=wire)
+    paths = {"chat": "/chat/completions", "responses": "/responses", "anthropic": "/v1/messages"}
+    made = row(providers, astray(canary.base_url + paths[wire]), wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     for streamed in (True, False):
         assert await hear(proxy, streamed=streamed) == "from last"
@@ -342,22 +385,24 @@ async def test_b07_a_wrong_address_is_told_once_and_for_all(
 
 
 async def test_b08_a_thousand_bad_requests_touch_no_breaker_and_no_second_provider(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first, second = providers.start("first"), providers.start("second")
-    first.plays(faults.bad_request("messages.0 is not to my taste"))
+    """A thousand on the first wire, and eighty on each other."""
+    each = 125 if wire == "chat" else 10
+    first, second = providers.start("first", wire=wire), providers.start("second")
+    first.plays(faults.bad_request("messages.0 is not to my taste", wire=wire))
     proxy = await start_proxy(first, second)
     statuses: list[int] = []
 
     async def complain(streamed: bool) -> None:
         async with await RawClient.to(proxy) as client:
-            statuses.extend([await client.status_of(asks(stream=streamed)) for _ in range(125)])
+            statuses.extend([await client.status_of(asks(stream=streamed)) for _ in range(each)])
 
     async with trio.open_nursery() as nursery:
         for number in range(8):
             nursery.start_soon(complain, number % 2 == 0)
-    assert statuses == [400] * 1000
-    assert (len(first.requests), len(second.requests)) == (1000, 0)
+    assert statuses == [400] * each * 8
+    assert (len(first.requests), len(second.requests)) == (each * 8, 0)
     await untouched(proxy, "first")
     status, kind, message = error_of(await post(proxy, asks()))
     assert (status, kind) == (400, "invalid_request_error")
@@ -365,10 +410,10 @@ async def test_b08_a_thousand_bad_requests_touch_no_breaker_and_no_second_provid
 
 
 async def test_b09_a_prompt_too_long_goes_to_a_larger_window(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first, second, third = (providers.start(name) for name in ("first", "second", "third"))
-    first.plays(faults.too_long(prompt=130_000, limit=128_000))
+    first, second, third = (providers.start(name, wire=wire) for name in ("first", "second", "third"))
+    first.plays(faults.too_long(prompt=130_000, limit=128_000, wire=wire))
     third.plays(says("there is room"))
     proxy = await start_proxy(
         first.entry(context_window=128_000),
@@ -382,14 +427,16 @@ async def test_b09_a_prompt_too_long_goes_to_a_larger_window(
 
 
 async def test_b09_without_a_larger_window_the_client_reads_the_words_that_make_it_compact(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first, second = providers.start("first"), providers.start("second")
-    first.plays(faults.too_long(prompt=250_000, limit=200_000))
+    """With the numbers, where the provider tells them."""
+    first, second = providers.start("first", wire=wire), providers.start("second", wire=wire)
+    first.plays(faults.too_long(prompt=250_000, limit=200_000, wire=wire))
     proxy = await start_proxy(first, second)
+    words = "prompt is too long" + ("" if wire == "responses" else ": 250000 tokens > 200000 maximum")
     for streamed in (True, False):
         status, kind, message = error_of(await post(proxy, asks(stream=streamed)))
         assert (status, kind) == (400, "invalid_request_error")
-        assert "prompt is too long: 250000 tokens > 200000 maximum" in message
+        assert words in message
     assert second.requests == []
     await untouched(proxy, "first")

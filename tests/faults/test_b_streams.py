@@ -1,9 +1,8 @@
 """Providers that answer 200 and then send errors, junk, floods, or nothing: before content and behind it."""
 
 import gzip
-import json
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -27,17 +26,7 @@ from tests.faults.watching import (
     untouched,
 )
 from tests.support import faults
-from tests.support.chunks import (
-    DONE,
-    Chunk,
-    chunk,
-    error_chunk,
-    finish_chunk,
-    role_chunk,
-    says,
-    sse,
-    text_chunks,
-)
+from tests.support.chunks import Chunk, Turn, chunk, error_chunk, says, sse
 from tests.support.client import asks, events_of, post, text_of
 from tests.support.ports import ReservedPort
 from tests.support.scripted import (
@@ -50,21 +39,33 @@ from tests.support.scripted import (
     body,
     head,
     raw_reply,
-    stream_of,
+    stream_frames,
 )
+from tests.support.told import Wire, error_frame, renamed_key, told, with_usage, without_usage
+from tests.support.told_responses import event as responses_event
+from tests.support.told_responses import failed_event
 
 pytestmark = pytest.mark.process
 MIB = 2**20
 LENIENT = {"circuit_breaker": {"failure_threshold": 1000, "minimum_requests": 0}}
 
 
-def error_stream(payload: Chunk, *said: str) -> Reply:
+Told = dict[str, Any]
+FAILED: Told = {"failure_count": 1, "last_error_type": "server_error", "state": "closed"}
+OVERLOADED: Told = {"failure_count": 1, "last_error_type": "overloaded", "state": "cooling"}
+LIMITED: Told = {"failure_count": 0, "state": "cooling", "status": "healthy"}
+NO_KEY: Told = {"state": "auth_error", "opens": 1}
+NO_QUOTA: Told = {"state": "quota_exhausted", "opens": 1}
+
+
+def error_stream(payload: Chunk | bytes, *said: str, wire: Wire = "chat") -> Reply:
     """A 200 stream that turns into `payload`, behind some text if any is given."""
-    return (head(), *stream_of([role_chunk(), *text_chunks(*said), payload]), BODY_END)
+    frame = payload if isinstance(payload, bytes) else sse([payload])
+    return (*faults.begun(*said, wire=wire), body(frame), BODY_END)
 
 
 # the error object -> what is told of its provider afterwards
-ERRORS: dict[str, tuple[Chunk, dict[str, Any]]] = {
+CHATS_ERRORS: dict[str, tuple[Chunk, Told]] = {
     "code-500": (
         error_chunk("The server had an error", code=500),
         {"failure_count": 1, "last_error_type": "server_error", "state": "closed"},
@@ -101,25 +102,50 @@ ERRORS: dict[str, tuple[Chunk, dict[str, Any]]] = {
 }
 
 
+NESTED = {"type": "server_error", "code": "server_error", "message": "An error occurred", "param": None}
+ERRORS: dict[Wire, Mapping[str, tuple[Chunk | bytes, Told]]] = {
+    "chat": CHATS_ERRORS,
+    "responses": {
+        "error": (error_frame("responses", "The server had an error", code="server_error"), FAILED),
+        "nested": (responses_event("error", error=NESTED, sequence_number=2), FAILED),
+        "failed": (failed_event("The model failed to generate a response"), FAILED),
+        "limited": (error_frame("responses", "Slow down", code="rate_limit_exceeded"), LIMITED),
+        "failed-for-a-limit": (failed_event("Rate limit reached", code="rate_limit_exceeded"), LIMITED),
+        "key": (error_frame("responses", "Incorrect API key", code="invalid_api_key"), NO_KEY),
+        "quota": (failed_event("You exceeded your quota", code="insufficient_quota"), NO_QUOTA),
+    },
+    "anthropic": {
+        "api_error": (error_frame("anthropic", "Internal server error", kind="api_error"), FAILED),
+        "overloaded": (error_frame("anthropic", "Overloaded", kind="overloaded_error"), OVERLOADED),
+        "limited": (error_frame("anthropic", "Slow down", kind="rate_limit_error"), LIMITED),
+        "key": (error_frame("anthropic", "invalid x-api-key", kind="authentication_error"), NO_KEY),
+        "quota": (error_frame("anthropic", "Out of credits", kind="billing_error"), NO_QUOTA),
+    },
+}
+
+
 @streaming
 async def test_b11_an_error_object_as_the_first_frame_is_ruled_on_as_its_status_would_be(
-    streamed: bool, providers: Providers, start_proxy: StartProxy
+    streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, {name: error_stream(payload) for name, (payload, _) in ERRORS.items()})
+    errors = ERRORS[wire]
+    replies = {name: error_stream(payload, wire=wire) for name, (payload, _) in errors.items()}
+    made = row(providers, replies, wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     assert await hear(proxy, streamed=streamed) == "from last"
     assert asked(made) == dict.fromkeys(made, 1)
-    for name, (_, expected) in ERRORS.items():
+    for name, (_, expected) in errors.items():
         await tells(proxy, name, **expected)
 
 
 async def test_b12_an_error_object_behind_content_is_an_error_event(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first, second = providers.start("first"), providers.start("second")
-    first.plays(*[error_stream(payload, "hel", "lo") for payload, _ in ERRORS.values()])
+    first, second = providers.start("first", wire=wire), providers.start("second")
+    errors = ERRORS[wire]
+    first.plays(*[error_stream(payload, "hel", "lo", wire=wire) for payload, _ in errors.values()])
     proxy = await start_proxy(first, second, **LENIENT)
-    for number in range(len(ERRORS)):
+    for number in range(len(errors)):
         answer = await post(proxy, asks(f"question {number}", stream=True))
         events = events_of(answer.text)
         if len(first.requests) <= number:  # it rests by now: an earlier error was a rate limit
@@ -128,7 +154,7 @@ async def test_b12_an_error_object_behind_content_is_an_error_event(
         kind = events[-1].data["error"]["type"]
         assert kind in ("api_error", "rate_limit_error", "billing_error"), kind
         assert "first" in assert_breaks_off(answer, after="hello", kind=kind)
-    assert len(second.requests) == len(ERRORS) - len(first.requests)
+    assert len(second.requests) == len(errors) - len(first.requests)
 
 
 async def test_b12_a_dead_stream_counts_and_one_ended_by_a_filter_does_not(
@@ -136,7 +162,7 @@ async def test_b12_a_dead_stream_counts_and_one_ended_by_a_filter_does_not(
 ) -> None:
     first = providers.start("first")
     filtered = error_chunk("The response was filtered", code="content_filter", kind="invalid_request_error")
-    first.plays(error_stream(filtered, "hel", "lo"), error_stream(ERRORS["code-500"][0], "hel", "lo"))
+    first.plays(error_stream(filtered, "hel", "lo"), error_stream(CHATS_ERRORS["code-500"][0], "hel", "lo"))
     proxy = await start_proxy(first, last_of(providers))
     answer = await post(proxy, asks("one", stream=True))
     assert_breaks_off(answer, after="hello", kind="invalid_request_error")
@@ -160,9 +186,9 @@ PAGES = {
 
 @streaming
 async def test_b13_a_web_page_is_left_for_the_next_provider_and_shown_to_nobody(
-    streamed: bool, providers: Providers, start_proxy: StartProxy
+    streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, PAGES)
+    made = row(providers, PAGES, wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     assert await hear(proxy, streamed=streamed) == "from last"
     assert asked(made) == dict.fromkeys(made, 1)
@@ -172,9 +198,9 @@ async def test_b13_a_web_page_is_left_for_the_next_provider_and_shown_to_nobody(
 
 
 async def test_b13_a_web_page_is_not_relayed_where_nobody_else_is_left(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, PAGES)
+    made = row(providers, PAGES, wire=wire)
     proxy = await start_proxy(*made.values(), patience=0, **ALL)
     for streamed in (True, False):
         answer = await post(proxy, asks(stream=streamed))
@@ -183,16 +209,25 @@ async def test_b13_a_web_page_is_not_relayed_where_nobody_else_is_left(
         assert "<" not in answer.json()["error"]["message"]
 
 
-BAD_TEXT = b'data: {"choices":[{"index":0,"delta":{"content":"\xff\xfe\xc3("}}]}\n\n'
-BAD_KEY = b'data: {"choices":[{"index":0,"delta":{"\xff":1,"content":"x"}}]}\n\n'
-SURROGATE = b'data: {"choices":[{"index":0,"delta":{"content":"\\ud800"}}]}\n\n'
+def odd_key(wire: Wire, *said: str) -> Reply:
+    """A stream with a key that is no UTF-8 beside its first text or, if any is `said`, behind that."""
+    stream = told(says(*said, "x"), wire)
+    content = [*stream.content[:-1], renamed_key(stream.content[-1], b"\xff")]
+    return (head(), *stream_frames((*stream.opening, *content, *stream.finish, stream.mark)), BODY_END)
+
+
+NO_TEXT = b"\xff\xfe\xc3("
 
 
 async def test_b15_broken_utf_8_before_content_falls_over_or_is_replaced(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    broken = {"in-text": BAD_TEXT, "in-a-key": BAD_KEY, "bare": b"data: \xff\xfe\n\n"}
-    made = row(providers, {name: (head(), body(data), body(DONE), BODY_END) for name, data in broken.items()})
+    broken: dict[str, Reply] = {
+        "in-text": faults.bad_text(NO_TEXT, wire=wire),
+        "in-a-key": odd_key(wire),
+        "bare": (head(), body(b"data: \xff\xfe\n\n"), BODY_END),
+    }
+    made = row(providers, broken, wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     for streamed in (True, False):
         assert await hear(proxy, streamed=streamed) == "from last"
@@ -202,14 +237,10 @@ async def test_b15_broken_utf_8_before_content_falls_over_or_is_replaced(
 
 
 async def test_b15_broken_utf_8_behind_content_is_an_error_event(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first = providers.start("first")
-    replies = [
-        (head(), *stream_of(says("hel", "lo").content_chunks()), body(data), body(DONE), BODY_END)
-        for data in (BAD_TEXT, BAD_KEY)
-    ]
-    first.plays(*replies)
+    first = providers.start("first", wire=wire)
+    first.plays(faults.bad_text(NO_TEXT, "hel", "lo", wire=wire), odd_key(wire, "hel", "lo"))
     proxy = await start_proxy(first, last_of(providers))
     for number in range(2):
         answer = await post(proxy, asks(f"question {number}", stream=True))
@@ -218,21 +249,12 @@ async def test_b15_broken_utf_8_behind_content_is_an_error_event(
 
 
 async def test_b15_half_a_surrogate_or_a_broken_comment_harms_nobody(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
     """The escape is legal JSON and no text: it is replaced. Comments are not read at all."""
-    first = providers.start("first")
-    first.plays(
-        (
-            head(),
-            body(b": \xff\xfe\n\n"),
-            *stream_of([role_chunk(), *text_chunks("a")]),
-            body(SURROGATE),
-            *stream_of([*text_chunks("b"), finish_chunk("stop")]),
-            body(DONE),
-            BODY_END,
-        )
-    )
+    first = providers.start("first", wire=wire)
+    begin, *rest = faults.bad_text(b"\\ud800", "a", then="b", wire=wire)
+    first.plays((begin, body(b": \xff\xfe\n\n"), *rest))
     proxy = await start_proxy(first)
     for streamed in (True, False):
         heard = await hear(proxy, streamed=streamed)
@@ -244,17 +266,18 @@ async def test_b15_half_a_surrogate_or_a_broken_comment_harms_nobody(
 PIECE = Send(b"%x\r\n%s\r\n" % (MIB // 16, b"a" * (MIB // 16)))
 
 
-def endless_line(*before: Step) -> tuple[Step, ...]:
-    """20 MB of one line, in pieces of 64 KB."""
-    return (head(), *before, body(b"data: "), *[PIECE] * 320, Linger())
+def endless_line(*said: str, wire: Wire) -> tuple[Step, ...]:
+    """20 MB of one line, in pieces of 64 KB, behind some text if any is given."""
+    before = faults.begun(*said, wire=wire) if said else (head(),)
+    return (*before, body(b"data: "), *[PIECE] * 320, Linger())
 
 
 @streaming
 async def test_b16_a_line_without_an_end_is_cut_long_before_it_fills_the_memory(
-    streamed: bool, providers: Providers, start_proxy: StartProxy
+    streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first = providers.start("first")
-    first.plays(endless_line())
+    first = providers.start("first", wire=wire)
+    first.plays(endless_line(wire=wire))
     proxy = await start_proxy(first, last_of(providers))
     await hear(proxy, model="claude-haiku-4-5")  # what the first request of all costs is no rise
     memory = Memory(proxy)
@@ -266,10 +289,10 @@ async def test_b16_a_line_without_an_end_is_cut_long_before_it_fills_the_memory(
 
 
 async def test_b16_a_line_without_an_end_behind_content_is_an_error_event(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first = providers.start("first")
-    first.plays(endless_line(*stream_of([role_chunk(), *text_chunks("hel", "lo")])))
+    first = providers.start("first", wire=wire)
+    first.plays(endless_line("hel", "lo", wire=wire))
     proxy = await start_proxy(first, last_of(providers))
     await hear(proxy, model="claude-haiku-4-5")
     memory = Memory(proxy)
@@ -284,9 +307,9 @@ def gzipped(data: bytes, *, keep: int | None = None, encoding: str = "gzip", sta
     return raw_reply(status, packed, content_type=kind, content_encoding=encoding)
 
 
-def _bombs() -> dict[str, Reply]:
+def _bombs(wire: Wire) -> dict[str, Reply]:
     bomb = b"data: " + b" " * (64 * MIB) + b"\n\n"
-    good = sse(says("unasked").chunks()) + DONE
+    good = b"".join(told(says("unasked"), wire).frames)
     return {
         "bomb": gzipped(bomb),
         "bomb-deflate": gzipped(bomb, encoding="deflate"),
@@ -300,9 +323,9 @@ def _bombs() -> dict[str, Reply]:
 
 
 async def test_b17_what_was_compressed_unasked_is_not_unpacked(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, await trio.to_thread.run_sync(_bombs))
+    made = row(providers, await trio.to_thread.run_sync(_bombs, wire), wire=wire)
     proxy = await start_proxy(*made.values(), last_of(providers), **ALL)
     await hear(proxy, model="claude-haiku-4-5")
     memory = Memory(proxy)
@@ -316,49 +339,60 @@ async def test_b17_what_was_compressed_unasked_is_not_unpacked(
         await tells(proxy, name, failure_count=2, last_error_type=kind)
 
 
-USAGES: dict[str, object] = {
-    "null": None,
-    "empty": {},
-    "negative": {"prompt_tokens": -5, "completion_tokens": -7, "total_tokens": -12},
-    "huge": {"prompt_tokens": 10**30, "completion_tokens": 10**40, "total_tokens": 10**41},
-    "words": {"prompt_tokens": "many", "completion_tokens": "12", "total_tokens": []},
-    "fractions": {"prompt_tokens": 1.5, "completion_tokens": 1e300, "total_tokens": 2.5},
-    "a list": [1, 2, 3],
-    "a number": 7,
-    "details that are none": {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": "x"},
-    "more cached than there was": {
-        "prompt_tokens": 5,
-        "completion_tokens": 5,
-        "prompt_tokens_details": {"cached_tokens": 50},
-    },
+# the names that each wire has for: tokens of the prompt, of the answer, what more is told of them
+NAMES: dict[Wire, tuple[str, str, str]] = {
+    "chat": ("prompt_tokens", "completion_tokens", "prompt_tokens_details"),
+    "responses": ("input_tokens", "output_tokens", "input_tokens_details"),
+    "anthropic": ("input_tokens", "output_tokens", "cache_creation"),
 }
 COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-def _counted(usage: object) -> Reply:
-    """A good answer that tells this usage. The number of 10**40 is written out, as JSON allows."""
-    last = json.dumps(chunk({}) | {"choices": [], "usage": usage}).encode()
-    chunks = [role_chunk(), *text_chunks("ok"), finish_chunk("stop")]
-    return (head(), *stream_of(chunks), body(b"data: " + last + b"\n\n"), body(DONE), BODY_END)
+def usages(wire: Wire) -> dict[str, object]:
+    """Ways to tell it that are none."""
+    prompt, answer, details = NAMES[wire]
+    return {
+        "null": None,
+        "empty": {},
+        "negative": {prompt: -5, answer: -7, "total_tokens": -12},
+        "huge": {prompt: 10**30, answer: 10**40, "total_tokens": 10**41},
+        "words": {prompt: "many", answer: "12", "total_tokens": []},
+        "fractions": {prompt: 1.5, answer: 1e300, "total_tokens": 2.5},
+        "a list": [1, 2, 3],
+        "a number": 7,
+        "details that are none": {prompt: 5, answer: 5, details: "x"},
+        "more cached than there was": {
+            prompt: 5,
+            answer: 5,
+            details: {"cached_tokens": 50},
+            "cache_read_input_tokens": -50,
+        },
+    }
 
 
-async def test_b19_no_usage_upsets_an_answer(providers: Providers, start_proxy: StartProxy) -> None:
-    first = providers.start("first")
+def _counting(wire: Wire, usage: object) -> Reply:
+    """A good answer that tells this usage wherever usage is told. The number of 10**40 is written out."""
+    stream = told(says("ok"), wire)
+    return (head(), *stream_frames(with_usage(frame, usage) for frame in stream.frames), BODY_END)
+
+
+def _without_usage(wire: Wire) -> Reply:
+    return (head(), *stream_frames(map(without_usage, told(says("ok"), wire).frames)), BODY_END)
+
+
+async def test_b19_no_usage_upsets_an_answer(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
+) -> None:
+    first = providers.start("first", wire=wire)
     proxy = await start_proxy(first)
-    without = (
-        head(),
-        *stream_of([role_chunk(), *text_chunks("ok"), finish_chunk("stop")]),
-        body(DONE),
-        BODY_END,
-    )
-    for reply in [without, *map(_counted, USAGES.values())]:
+    for reply in [_without_usage(wire), *[_counting(wire, usage) for usage in usages(wire).values()]]:
         first.plays(reply)
         events = events_of((await post(proxy, asks(stream=True))).text)
         assert text_of(events) == "ok"
         _sane(next(event.data["usage"] for event in events if event.kind == "message_delta"))
-        whole = (await post(proxy, asks())).json()
-        assert whole["content"] == [{"type": "text", "text": "ok"}]
-        _sane(whole["usage"])
+        whole_answer = (await post(proxy, asks())).json()
+        assert whole_answer["content"] == [{"type": "text", "text": "ok"}]
+        _sane(whole_answer["usage"])
     await untouched(proxy, "first")
 
 
@@ -367,15 +401,10 @@ def _sane(usage: dict[str, Any]) -> None:
     assert all(isinstance(count, int) and 0 <= count <= 10**12 for count in counts), usage
 
 
-def ends(*chunks: Chunk) -> Reply:
-    """A whole stream of these chunks."""
-    return (head(), *stream_of([role_chunk(), *chunks]), body(DONE), BODY_END)
-
-
 async def test_b20_an_empty_answer_is_asked_for_once_more_elsewhere(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, dict.fromkeys(("first", "second", "third"), ends(finish_chunk("stop"))))
+    made = row(providers, dict.fromkeys(("first", "second", "third"), Turn()), wire=wire)
     proxy = await start_proxy(*made.values())
     for streamed in (True, False):
         answer = await post(proxy, asks(stream=streamed))
@@ -391,33 +420,41 @@ async def test_b20_an_empty_answer_is_asked_for_once_more_elsewhere(
         assert (await told_of(proxy, name))["failure_count"] == 0
 
 
-ENDINGS: dict[str, tuple[Sequence[Chunk], str]] = {
-    "stop": (says("x").chunks(), "end_turn"),
-    "length": ([*text_chunks("x"), finish_chunk("length")], "max_tokens"),
-    "content_filter": ([*text_chunks("x"), finish_chunk("content_filter")], "refusal"),
-    "content_filter without a word": ([finish_chunk("content_filter")], "refusal"),
-    "a word that nobody knows": ([*text_chunks("x"), finish_chunk("because")], "end_turn"),
+# how an answer ends -> the client's word for it
+CHATS_ENDINGS: dict[str, tuple[Turn, str]] = {
+    "stop": (says("x"), "end_turn"),
+    "length": (Turn(text=("x",), finish="length"), "max_tokens"),
+    "content_filter": (Turn(text=("x",), finish="content_filter"), "refusal"),
+    "content_filter without a word": (Turn(finish="content_filter"), "refusal"),
+}
+ENDINGS: dict[Wire, dict[str, tuple[Turn, str]]] = {
+    "chat": CHATS_ENDINGS | {"a word that nobody knows": (Turn(text=("x",), finish="because"), "end_turn")},
+    "responses": CHATS_ENDINGS | {"a refusal": (Turn(refusal=("No", ".")), "refusal")},
+    "anthropic": CHATS_ENDINGS
+    | {word: (Turn(text=("x",), finish=word), word) for word in ("pause_turn", "stop_sequence")},
 }
 
 
 async def test_b20_each_ending_is_told_in_the_clients_words(
-    providers: Providers, start_proxy: StartProxy
+    wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first = providers.start("first")
+    first = providers.start("first", wire=wire)
     proxy = await start_proxy(first)
-    for name, (chunks, reason) in ENDINGS.items():
-        first.plays(ends(*chunks))
+    for name, (turn, reason) in ENDINGS[wire].items():
+        first.plays(turn)
         events = events_of((await post(proxy, asks(stream=True))).text)
-        told = next(event.data["delta"] for event in events if event.kind == "message_delta")
-        assert told["stop_reason"] == reason, name
+        told_as = next(event.data["delta"] for event in events if event.kind == "message_delta")
+        assert told_as["stop_reason"] == reason, name
         assert (await post(proxy, asks())).json()["stop_reason"] == reason, name
     await untouched(proxy, "first")
 
 
-async def test_b20_an_end_without_a_reason_is_no_end(providers: Providers, start_proxy: StartProxy) -> None:
-    """`finish_reason` null all along, and the body over without `[DONE]`."""
-    first = providers.start("first")
-    first.plays(faults.dies_after_text("hel", "lo", how="clean"))
+async def test_b20_an_end_without_a_reason_is_no_end(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
+) -> None:
+    """The reason null all along, and the body over without its last word."""
+    first = providers.start("first", wire=wire)
+    first.plays(faults.dies_after_text("hel", "lo", how="clean", wire=wire))
     proxy = await start_proxy(first, last_of(providers))
     assert_breaks_off(await post(proxy, asks(stream=True)), after="hello")
     assert await hear(proxy) == "from last"
@@ -454,11 +491,15 @@ async def hasty_provider(*, lingers: bool) -> AsyncIterator[tuple[str, list[int]
             nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("lingers", [True, False], ids=["lingers", "closes"])
+@pytest.mark.parametrize(
+    ("lingers", "wire"),
+    [(True, "chat"), (False, "chat"), (True, "responses"), (True, "anthropic")],
+    ids=["lingers", "closes", "responses", "anthropic"],
+)
 async def test_b21_an_answer_before_the_request_was_sent_is_heard(
-    lingers: bool, providers: Providers, start_proxy: StartProxy
+    lingers: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    entry = providers.absent("first").entry()
+    entry = providers.absent("first", wire=wire).entry()
     async with hasty_provider(lingers=lingers) as (base_url, read):
         proxy = await start_proxy(entry | {"base_url": base_url}, last_of(providers))
         for streamed in (True, False):
@@ -471,31 +512,29 @@ async def test_b21_an_answer_before_the_request_was_sent_is_heard(
             assert (await told_of(proxy, "first"))["failure_count"] in (0, 1, 2)
 
 
-def steady(count: int, every: float) -> tuple[Step, ...]:
+def steady(count: int, every: float, wire: Wire = "chat") -> tuple[Step, ...]:
     """An answer of `count` words, `every` seconds apart."""
-    words = [
-        step for piece in text_chunks(*["tick "] * count) for step in (*stream_of([piece]), Pause(every))
-    ]
-    return (
-        head(),
-        *stream_of([role_chunk()]),
-        *words,
-        *stream_of([finish_chunk("stop")]),
-        body(DONE),
-        BODY_END,
-    )
+    stream = told(says(*["tick "] * count), wire)
+    words = [step for frame in stream.content for step in (body(frame), Pause(every))]
+    rest = stream_frames((*stream.finish, stream.mark))
+    return (head(), *stream_frames(stream.opening), *words, *rest, BODY_END)
 
 
-@streaming
+@pytest.mark.parametrize(
+    ("streamed", "wire"),
+    [(True, "chat"), (False, "chat"), (True, "responses"), (True, "anthropic")],
+    ids=["stream", "whole", "responses", "anthropic"],
+)
 async def test_b23_slow_but_steady_is_allowed_beyond_every_limit_to_silence(
-    streamed: bool, providers: Providers, start_proxy: StartProxy
+    streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    first = providers.start("first")
-    first.plays(steady(15, 0.1))
+    count = 15 if wire == "chat" else 8
+    first = providers.start("first", wire=wire)
+    first.plays(steady(count, 0.1, wire))
     proxy = await start_proxy(first.entry(timeout=0.5, idle_timeout=0.5), last_of(providers))
     started_at = trio.current_time()
-    assert await hear(proxy, streamed=streamed) == "tick " * 15
-    assert trio.current_time() - started_at >= 1.5
+    assert await hear(proxy, streamed=streamed) == "tick " * count
+    assert trio.current_time() - started_at >= count * 0.1
     await untouched(proxy, "first")
 
 

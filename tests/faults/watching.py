@@ -4,7 +4,7 @@ import json
 import resource
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -18,15 +18,18 @@ from tests.support.chunks import says
 from tests.support.client import asks, error_of, events_of, get, kinds_of, post, text_of
 from tests.support.proxy import Proxy
 from tests.support.scripted import Reply, ScriptedProvider
+from tests.support.told import Wire
 
 streaming = pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
 NO_JITTER = {"recovery_jitter": 0}
 ALL = {"max_attempts": 100}  # one request may be led through a whole row of providers
 
 
-def row(providers: Providers, replies: dict[str, Reply]) -> dict[str, ScriptedProvider]:
+def row(
+    providers: Providers, replies: Mapping[str, Reply], *, wire: Wire = "chat"
+) -> dict[str, ScriptedProvider]:
     """A provider for each reply, under the same name."""
-    made = {name: providers.start(name) for name in replies}
+    made = {name: providers.start(name, wire=wire) for name in replies}
     for name, reply in replies.items():
         made[name].plays(reply)
     return made

@@ -39,6 +39,14 @@ def first(text: str) -> ProviderSettings:
         {"base_url": "https://openrouter.ai/api", "profile": "openrouter", **NATIVE},
         {"base_url": "https://x.openai.azure.com", "api_version": "2024-10-21"},
         {"base_url": "https://x.services.ai.azure.com/anthropic", **NATIVE},
+        {"base_url": "https://x.services.ai.azure.com/anthropic"},
+        {"base_url": "https://api.deepseek.com/anthropic/v1/", "profile": "deepseek"},
+        {"base_url": "https://gateway.example/apps/anthropic/v1/messages"},
+        {"base_url": "https://gateway.example/anthropic", "options": {"wire": "chat"}},
+        {"base_url": "https://gateway.example/philanthropic"},
+        {"base_url": "https://api.kimi.com/coding/"},
+        {"base_url": "https://api.kimi.com/coding/v1"},
+        {"base_url": "https://notkimi.com/coding"},
     ],
     ids=str,
 )
@@ -71,8 +79,9 @@ def test_an_endpoint_of_anthropics_api_without_its_wire_is_a_fault_that_says_wha
 
 
 @pytest.mark.parametrize("base_url", ["https://x.example/anthropic", "https://x.example/api/anthropic/"])
-def test_an_address_that_ends_in_anthropic_without_its_wire_is_a_warning(base_url: str) -> None:
-    (found,) = notes(settings(provider(base_url=base_url)))
+def test_an_address_that_ends_in_anthropic_on_another_wire_is_a_warning(base_url: str) -> None:
+    assert notes(settings(provider(base_url=base_url))) == []
+    (found,) = notes(settings(provider(base_url=base_url, options={"wire": "chat"})))
     assert found.startswith("providers[0].base_url: looks like an address of Anthropic's own API")
     assert ADDED in found
 

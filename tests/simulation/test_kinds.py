@@ -1,12 +1,14 @@
 """Every kind of outage, as requests meet it: those that begin in it, and those under way as it begins."""
 
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
 from msgspec.structs import replace
 
 from ccproxy_trio.health.probing import ProbeVerdict
-from ccproxy_trio.settings.model import DialectOptions
+from ccproxy_trio.settings.model import PASSTHROUGH, DialectOptions, Secret, Settings
 from ccproxy_trio.simulation.outage import KINDS, parse_outage
 from ccproxy_trio.simulation.provider import SimulatedProvider
 from ccproxy_trio.wire.faults import FaultKind
@@ -45,10 +47,20 @@ def test_no_kind_is_left_out() -> None:
     assert kinds <= set(OUTCOMES)
 
 
+def spoken_to(settings: Settings, **options: Any) -> Settings:
+    """The same, its first provider with these switches."""
+    first, *others = settings.providers
+    return replace(settings, providers=(replace(first, options=DialectOptions(**options)), *others))
+
+
+WIRES = ("chat", "responses", "anthropic")
+
+
 @pytest.mark.parametrize("kind", OUTCOMES)
 @pytest.mark.parametrize("streams", [True, False], ids=["stream", "whole"])
-def test_a_request_meets_the_outage_as_it_is_described(kind: str, streams: bool) -> None:
-    settings = settings_of("first", "second")
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_request_meets_the_outage_as_it_is_described(kind: str, wire: str, streams: bool) -> None:
+    settings = spoken_to(settings_of("first", "second"), wire=wire)
     outcome = rehearsed(settings, f"first=5m@0:{kind}", every=10.0, lasts=5.0, streams=streams)
     (visit,) = outcome.visits
     attempt = visit.tries[0]
@@ -101,14 +113,34 @@ def test_where_outages_overlap_the_one_named_first_counts() -> None:
         ("slow", "ok"),
     ],
 )
-def test_a_provider_that_does_not_stream_fails_in_the_same_ways(kind: str, outcome: str) -> None:
-    settings = settings_of("first", "second")
-    first, second = settings.providers
-    first = replace(first, options=DialectOptions(streaming=False))
-    settings = replace(settings, providers=(first, second))
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_provider_that_does_not_stream_fails_in_the_same_ways(kind: str, wire: str, outcome: str) -> None:
+    settings = spoken_to(settings_of("first", "second"), wire=wire, streaming=False)
     (visit,) = rehearsed(settings, f"first=5m@0:{kind}", every=10.0, lasts=5.0).visits
     assert visit.tries[0].outcome == outcome
     assert visit.answered
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("streams", [True, False], ids=["stream", "whole"])
+def test_a_provider_at_work_answers_on_its_wire(wire: str, streams: bool) -> None:
+    settings = spoken_to(settings_of("only"), wire=wire)
+    (visit,) = rehearsed(settings, every=10.0, lasts=5.0, streams=streams).visits
+    assert met(visit) == [("only", "ok")]
+    assert visit.first_content_seconds == pytest.approx(0.5)
+
+
+def test_a_subscription_first_is_rehearsed_with_a_client_that_is_logged_in() -> None:
+    settings = spoken_to(settings_of("first", "second"), wire="anthropic")
+    passing = replace(settings.providers[0], api_key=Secret(PASSTHROUGH))
+    settings = replace(settings, providers=(passing, settings.providers[1]))
+    outcome = rehearsed(settings, "first=60s@15s:429=60s", every=10.0, lasts=100.0)
+    providers = [visit.provider for visit in outcome.visits]
+    assert providers == ["first"] * 2 + ["second"] * 6 + ["first"] * 2
+    tries = [attempt for visit in outcome.visits for attempt in visit.tries]
+    assert sum(attempt.outcome == "rate_limited" for attempt in tries) == 1
+    rejected = rehearsed(settings, "first=60s@0:401", every=10.0, lasts=50.0)
+    assert [met(visit) for visit in rejected.visits] == [[("first", "login"), ("second", "ok")]] * 5
 
 
 PROBES: dict[str, tuple[ProbeVerdict, FaultKind | None]] = {

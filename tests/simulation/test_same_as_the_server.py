@@ -17,7 +17,7 @@ from ccproxy_trio.logs.colour import Palette
 from ccproxy_trio.logs.lines import render
 from ccproxy_trio.settings.load import load
 from ccproxy_trio.settings.model import Settings
-from ccproxy_trio.simulation import answers
+from ccproxy_trio.simulation import chat
 from ccproxy_trio.simulation.client import Prompt, body_of
 from ccproxy_trio.simulation.outage import parse_outage
 from ccproxy_trio.simulation.provider import Pace
@@ -39,7 +39,7 @@ _IDS = re.compile(r" · req_\S+")
 
 def refusal(status: int, **headers: str) -> Reply:
     """The bytes that the simulated provider sends."""
-    return raw_reply(status, answers.refusal(status), content_type="application/json", **headers)
+    return raw_reply(status, chat.refusal(status), content_type="application/json", **headers)
 
 
 KINDS: dict[str, Callable[[], Reply] | None] = {
@@ -48,7 +48,7 @@ KINDS: dict[str, Callable[[], Reply] | None] = {
     "dies": lambda: faults.dies_after_text("This ", "is ", how="rst"),
     "empty": says,
     "garbage": faults.web_page,
-    "quota": lambda: raw_reply(429, answers.quota_refusal(), content_type="application/json"),
+    "quota": lambda: raw_reply(*chat.quota_refusal(), content_type="application/json"),
     "429=30s": lambda: refusal(429, retry_after="30"),
     "400": lambda: refusal(400),
     "401": lambda: refusal(401),

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate import stream
 from ccproxy_trio.translate.emit import Emitter
+from ccproxy_trio.translate.hearing import Hearing
+from ccproxy_trio.translate.parts import Part
 from ccproxy_trio.translate.request import Target
-from ccproxy_trio.translate.stream import Part, Reader
+from ccproxy_trio.translate.responses import reader as responses
 from ccproxy_trio.wire.events import Event
 from ccproxy_trio.wire.faults import UpstreamFault
-from ccproxy_trio.wire.sse import Decoder, SseEvent
+from ccproxy_trio.wire.sse import SseEvent
 
 MESSAGE_ID = "msg_" + "a" * 24
 MODEL = "claude-opus-4-8"
@@ -40,10 +43,12 @@ def reader_of(
     show_thinking: bool = True,
     stop_sequences: Iterable[str] = (),
     **switches: Any,
-) -> Reader:
-    """A reader with everything that a test does not care about."""
-    return Reader(
-        target=target_of(**switches),
+) -> Hearing:
+    """A reader with everything that a test does not care about, of the wire `wire`."""
+    target = target_of(**switches)
+    kind = responses.Reader if target.dialect.wire == "responses" else stream.Reader
+    return kind(
+        target=target,
         names=names or {},
         show_thinking=show_thinking,
         stop_sequences=tuple(stop_sequences),
@@ -73,7 +78,7 @@ def call(index: int | None = 0, *, id: str | None = None, name: str | None = Non
     return {k: v for k, v in item.items() if v is not None}
 
 
-def parts_of(reader: Reader, events: Iterable[SseEvent]) -> list[Part]:
+def parts_of(reader: Hearing, events: Iterable[SseEvent]) -> list[Part]:
     """All parts of a stream that ends after `events`."""
     parts: list[Part] = []
     for each in events:
@@ -83,9 +88,9 @@ def parts_of(reader: Reader, events: Iterable[SseEvent]) -> list[Part]:
     return parts + reader.end()
 
 
-def read_stream(reader: Reader, reads: Iterable[bytes]) -> list[Part]:
+def read_stream(reader: Hearing, reads: Iterable[bytes]) -> list[Part]:
     """All parts of a stream that arrives in these reads."""
-    decoder = Decoder()
+    decoder = reader.decoder
     parts: list[Part] = []
     for data in reads:
         for each in decoder.feed(data):
@@ -95,9 +100,9 @@ def read_stream(reader: Reader, reads: Iterable[bytes]) -> list[Part]:
     return parts + reader.end()
 
 
-def show(reader: Reader, emitter: Emitter, reads: Iterable[bytes]) -> list[Event]:
+def show(reader: Hearing, emitter: Emitter, reads: Iterable[bytes]) -> list[Event]:
     """The client's events of a stream that arrives in these reads; a fault becomes the error event."""
-    decoder = Decoder()
+    decoder = reader.decoder
     shown: list[Event] = []
     try:
         for data in reads:
@@ -111,7 +116,7 @@ def show(reader: Reader, emitter: Emitter, reads: Iterable[bytes]) -> list[Event
     return shown
 
 
-def show_completion(reader: Reader, emitter: Emitter, body: bytes) -> list[Event]:
+def show_completion(reader: Hearing, emitter: Emitter, body: bytes) -> list[Event]:
     """The client's events of a body that came whole; a fault becomes the error event."""
     try:
         return emitter.take(reader.feed_completion(body) + reader.end())

@@ -1,12 +1,15 @@
-"""The ways in which a provider fails, as replies for a `ScriptedProvider`."""
+"""The ways in which a provider fails, as replies for a `ScriptedProvider`.
+
+Those that say something of an answer first say it in the words of a `wire`.
+"""
 
 import json
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import trio
 
-from tests.support.chunks import DONE, Chunk, Turn, error_chunk, finish_chunk, role_chunk, sse, text_chunks
+from tests.support.chunks import Chunk, Turn, says, sse
 from tests.support.scripted import (
     BODY_END,
     Cut,
@@ -20,31 +23,52 @@ from tests.support.scripted import (
     head,
     json_reply,
     raw_reply,
-    stream_of,
-    stream_reply,
+    stream_frames,
 )
+from tests.support.told import Told, Wire, error_body, error_frame, told, whole
 
 Steps = tuple[Step, ...]
 Ending = Literal["fin", "rst", "clean"]
+Piece = Chunk | bytes  # of a stream: a chunk of Chat Completions, or a frame of any wire
+
+
+_ANTHROPICS_KINDS = {"server_error": "api_error", "insufficient_quota": "billing_error"}
 
 
 def status(
-    code: int, message: str = "scripted failure", *, kind: str = "server_error", **headers: str
+    code: int,
+    message: str = "scripted failure",
+    *,
+    kind: str = "server_error",
+    wire: Wire = "chat",
+    **headers: str,
 ) -> Steps:
-    """An error status with OpenAI's envelope. Header names are given with underscores."""
-    return json_reply(
-        code, {"error": {"message": message, "type": kind, "param": None, "code": None}}, **headers
-    )
+    """An error status with the wire's envelope. Header names are given with underscores.
+
+    `kind` is OpenAI's word; on Anthropic's wire its own stands for the two that it has no such word for.
+    """
+    word = _ANTHROPICS_KINDS.get(kind, kind) if wire == "anthropic" else kind
+    return json_reply(code, error_body(wire, message, kind=word), **headers)
 
 
-def bad_request(message: str, *, code: str | None = None, param: str | None = None) -> Steps:
-    """A 400 with OpenAI's envelope."""
-    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    return json_reply(400, {"error": error})
+def bad_request(
+    message: str, *, code: str | None = None, param: str | None = None, wire: Wire = "chat"
+) -> Steps:
+    """A 400 with the wire's envelope; Anthropic's has neither a code nor the parameter's name."""
+    also: dict[str, Any] = {} if wire == "anthropic" else {"param": param}
+    return json_reply(400, error_body(wire, message, kind="invalid_request_error", code=code, **also))
 
 
-def too_long(*, prompt: int, limit: int) -> Steps:
-    """A context overflow in OpenAI's words. Both numbers are tokens."""
+def too_long(*, prompt: int, limit: int, wire: Wire = "chat") -> Steps:
+    """A context overflow in the words of OpenAI's two wires or of Anthropic. Both numbers are tokens.
+
+    On the Responses wire OpenAI tells no numbers.
+    """
+    if wire == "anthropic":
+        return bad_request(f"prompt is too long: {prompt} tokens > {limit} maximum", wire=wire)
+    if wire == "responses":
+        words = "Your input exceeds the context window of this model. Please adjust your input and try again."
+        return bad_request(words, code="context_length_exceeded", param="input")
     text = (
         f"This model's maximum context length is {limit} tokens. However, your messages resulted in "
         f"{prompt} tokens. Please reduce the length of the messages."
@@ -74,6 +98,15 @@ def too_long_with_answer(*, prompt: int, answer: int, limit: int) -> Steps:
         "messages or completion."
     )
     return json_reply(400, {"object": "error", "message": text, "type": "BadRequestError", "code": 400})
+
+
+def begun(*pieces: str, wire: Wire = "chat") -> Steps:
+    """The head of a stream and its beginning: with `pieces` of text, if there are any, in an open block."""
+    return (head(), *stream_frames(_begun(*pieces, wire=wire).begun))
+
+
+def _begun(*pieces: str, wire: Wire) -> Told:
+    return told(says(*pieces), wire)
 
 
 def silent() -> Steps:
@@ -126,45 +159,49 @@ def http2_preface() -> Steps:
     return (Send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"), Cut("fin"))
 
 
-def flood_of_informational(turn: Turn, *, count: int = 50) -> Steps:
+def flood_of_informational(turn: Turn, *, count: int = 50, wire: Wire = "chat") -> Steps:
     """So many 103 responses, and then a good stream."""
-    return (Send(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * count), *stream_reply(turn.chunks()))
+    hints = Send(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * count)
+    return (hints, head(), *stream_frames(told(turn, wire).frames), BODY_END)
 
 
-def two_lengths(turn: Turn) -> Steps:
+def two_lengths(turn: Turn, *, wire: Wire = "chat") -> Steps:
     """A good answer whose head gives its length twice, and not the same."""
-    content = json.dumps(turn.completion()).encode()
+    content = json.dumps(whole(turn, wire)).encode()
     lengths = f"content-length: {len(content)}\r\ncontent-length: {len(content) + 9}\r\n\r\n"
     return (Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + lengths.encode()), Send(content))
 
 
-def length_and_chunks(turn: Turn) -> Steps:
+def length_and_chunks(turn: Turn, *, wire: Wire = "chat") -> Steps:
     """A good stream in chunks whose head gives a length too."""
     fields = {"content-type": "text/event-stream", "content-length": "5", "transfer-encoding": "chunked"}
-    return (head(headers=fields), *stream_of(turn.chunks()), body(DONE), BODY_END)
+    return (head(headers=fields), *stream_frames(told(turn, wire).frames), BODY_END)
 
 
-def bad_chunk_size(*pieces: str) -> Steps:
+def bad_chunk_size(*pieces: str, wire: Wire = "chat") -> Steps:
     """A stream that turns into a chunk whose size is no number, after `pieces` of text if there are any."""
-    return (head(), *stream_of([role_chunk(), *text_chunks(*pieces)]), Send(b"zz\r\nhello\r\n"), Linger())
+    return (*begun(*pieces, wire=wire), Send(b"zz\r\nhello\r\n"), Linger())
 
 
-def dies_inside_chunk(*pieces: str, how: Literal["fin", "rst"] = "fin") -> Steps:
+def dies_inside_chunk(*pieces: str, how: Literal["fin", "rst"] = "fin", wire: Wire = "chat") -> Steps:
     """A stream that breaks off in the middle of an HTTP chunk, after `pieces` of text if there are any."""
-    chunks = [role_chunk(), *text_chunks(*pieces)]
-    half = body(sse(text_chunks("never shown"))).data[:60]
-    return (head(), *stream_of(chunks), Send(half), Cut(how))
+    half = body(_begun("never shown", wire=wire).content[-1]).data[:60]
+    return (*begun(*pieces, wire=wire), Send(half), Cut(how))
 
 
-def unframed(chunks: Iterable[Chunk], *, done: bytes = b"") -> Steps:
-    """A stream whose end is told by nothing but the end of the connection. `done` is its last bytes."""
-    return (head(headers={"content-type": "text/event-stream"}), Send(sse(chunks) + done), Cut("fin"))
+def unframed(pieces: Iterable[Piece]) -> Steps:
+    """A stream of these pieces whose end is told by nothing but the end of the connection."""
+    content = b"".join(map(_frame, pieces))
+    return (head(headers={"content-type": "text/event-stream"}), Send(content), Cut("fin"))
 
 
-def without_done(*pieces: str, finish: str | None = "stop") -> Steps:
-    """A stream of text that ends well as HTTP, but without `[DONE]`; None: without a finish reason too."""
-    chunks = [role_chunk(), *text_chunks(*pieces), *([finish_chunk(finish)] if finish else [])]
-    return (head(), *stream_of(chunks), BODY_END)
+def without_mark(*pieces: str, finish: str | None = "stop", wire: Wire = "chat") -> Steps:
+    """A stream of text that ends well as HTTP, but without its last word; None: without a reason too.
+
+    The last word is `[DONE]`, `response.completed`, `message_stop`.
+    """
+    stream = told(Turn(text=pieces, finish=finish), wire)
+    return (head(), *stream_frames(stream.unmarked if finish else stream.begun), BODY_END)
 
 
 def falls_short(content: bytes, content_type: str, *, by: int = 50) -> Steps:
@@ -178,81 +215,88 @@ def compressed(content: bytes, content_type: str = "text/event-stream") -> Steps
     return raw_reply(200, content, content_type=content_type, content_encoding="gzip")
 
 
-def endless_line(size: int, *pieces: str) -> Steps:
+def endless_line(size: int, *pieces: str, wire: Wire = "chat") -> Steps:
     """A stream that turns into one line of `size` bytes, after `pieces` of text if there are any."""
     piece = body(b"x" * 65536)
-    chunks = [role_chunk(), *text_chunks(*pieces)]
-    return (head(), *stream_of(chunks), body(b"data: "), *[piece] * (size // 65536), BODY_END)
+    return (*begun(*pieces, wire=wire), body(b"data: "), *[piece] * (size // 65536), BODY_END)
 
 
-def bad_utf8(*pieces: str, then: str = "end") -> Steps:
-    """A stream with a text that is no UTF-8, after `pieces` of text if there are any, and then a good end."""
-    text = sse(text_chunks("@")).replace(b"@", b"\xff\xfe")
-    rest = [*text_chunks(then), finish_chunk("stop")]
-    chunks = [role_chunk(), *text_chunks(*pieces)]
-    return (head(), *stream_of(chunks), body(text), *stream_of(rest), body(DONE), BODY_END)
+def bad_text(text: bytes, *pieces: str, then: str = "end", wire: Wire = "chat") -> Steps:
+    """A stream with these bytes in the place of a text, after `pieces` if there are any; then a good end."""
+    spoiled = told(says(*pieces, "@", then), wire)
+    frames = [frame.replace(b'"@"', b'"' + text + b'"') for frame in spoiled.frames]
+    return (head(), *stream_frames(frames), BODY_END)
 
 
-def dies(chunks: Iterable[Chunk], how: Ending) -> Steps:
-    """A stream that breaks off after `chunks`: FIN, RST, or a well-formed end of body without a finish."""
+def bad_utf8(*pieces: str, then: str = "end", wire: Wire = "chat") -> Steps:
+    """The same with a text that is no UTF-8."""
+    return bad_text(b"\xff\xfe", *pieces, then=then, wire=wire)
+
+
+def dies(pieces: Iterable[Piece], how: Ending) -> Steps:
+    """A stream that breaks off after `pieces`: FIN, RST, or a well-formed end of body without a finish."""
     ending = BODY_END if how == "clean" else Cut(how)
-    return (head(), *stream_of(chunks), ending)
+    return (head(), *stream_frames(map(_frame, pieces)), ending)
 
 
-def dies_before_content(how: Ending = "fin") -> Steps:
-    """The same after the role chunk alone."""
-    return dies([role_chunk()], how)
+def dies_before_content(how: Ending = "fin", *, wire: Wire = "chat") -> Steps:
+    """The same after what comes before all content."""
+    return dies(_begun(wire=wire).opening, how)
 
 
-def dies_after_text(*pieces: str, how: Ending = "fin") -> Steps:
+def dies_after_text(*pieces: str, how: Ending = "fin", wire: Wire = "chat") -> Steps:
     """The same after visible text."""
-    return dies([role_chunk(), *text_chunks(*pieces)], how)
+    return dies(_begun(*pieces, wire=wire).begun, how)
 
 
-def error_in_stream(*pieces: str, message: str = "The server had an error", code: int | None = 500) -> Steps:
-    """A stream with status 200 that turns into an error object, after `pieces` of text if there are any."""
-    chunks = [role_chunk(), *text_chunks(*pieces), error_chunk(message, code=code)]
-    return (head(), *stream_of(chunks), BODY_END)
+def error_in_stream(
+    *pieces: str,
+    message: str = "The server had an error",
+    code: int | str | None = 500,
+    kind: str = "server_error",
+    wire: Wire = "chat",
+) -> Steps:
+    """A stream with status 200 that turns into an error, after `pieces` of text if there are any."""
+    error = error_frame(wire, message, code=code, kind=kind)
+    return (*begun(*pieces, wire=wire), body(error), BODY_END)
 
 
-def no_json(*pieces: str) -> Steps:
+def no_json(*pieces: str, wire: Wire = "chat") -> Steps:
     """A stream that turns into something that is not JSON, after `pieces` of text if there are any."""
-    chunks = [role_chunk(), *text_chunks(*pieces)]
-    return (head(), *stream_of(chunks), body(b"data: {oops\n\n"), BODY_END)
+    return (*begun(*pieces, wire=wire), body(b"data: {oops\n\n"), BODY_END)
 
 
-def stops_talking(*pieces: str) -> Steps:
+def _frame(piece: Piece) -> bytes:
+    return piece if isinstance(piece, bytes) else sse([piece])
+
+
+def stops_talking(*pieces: str, wire: Wire = "chat") -> Steps:
     """Some text, and then silence on an open connection."""
-    return (head(), *stream_of([role_chunk(), *text_chunks(*pieces)]), Linger())
+    return (*begun(*pieces, wire=wire), Linger())
 
 
-def slow(turn: Turn, *, before: float, within: float) -> Steps:
+def slow(turn: Turn, *, before: float, within: float, wire: Wire = "chat") -> Steps:
     """A good answer behind a silence of `before` seconds, with another of `within` behind its first text."""
-    chunks = turn.chunks()
-    first_text = next(place for place, each in enumerate(chunks) if _text_of(each)) + 1
+    frames = told(turn, wire).frames
+    first_text = len(told(Turn(reasoning=turn.reasoning, text=turn.text[:1]), wire).begun)
     return (
         Pause(before),
         head(),
-        *stream_of(chunks[:first_text]),
+        *stream_frames(frames[:first_text]),
         Pause(within),
-        *stream_of(chunks[first_text:]),
-        body(DONE),
+        *stream_frames(frames[first_text:]),
         BODY_END,
     )
 
 
-def paused(before: str, gate: trio.Event, after: str) -> Steps:
+def paused(before: str, gate: trio.Event, after: str, *, wire: Wire = "chat") -> Steps:
     """A good answer in two halves; the second comes when the test sets `gate`."""
-    rest = [*text_chunks(after), finish_chunk("stop")]
+    frames = told(says(before, after), wire).frames
+    half = len(_begun(before, wire=wire).begun)
     return (
         head(),
-        *stream_of([role_chunk(), *text_chunks(before)]),
+        *stream_frames(frames[:half]),
         Hold(gate),
-        *stream_of(rest),
-        body(DONE),
+        *stream_frames(frames[half:]),
         BODY_END,
     )
-
-
-def _text_of(piece: Chunk) -> str:
-    return "".join(choice["delta"].get("content") or "" for choice in piece["choices"])

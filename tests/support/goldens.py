@@ -21,8 +21,8 @@ import msgspec
 from msgspec import Struct
 
 from ccproxy_trio.translate.fold import fold
+from ccproxy_trio.translate.hearing import Hearing
 from ccproxy_trio.translate.state import unseal
-from ccproxy_trio.translate.stream import Reader
 from ccproxy_trio.wire.events import ErrorEvent, Event, encode_frames, encode_message
 from tests.support.answers import emitter_of, reader_of, show, show_completion
 
@@ -51,7 +51,7 @@ class Golden(Struct, frozen=True):
     client: str | None
     message: str | None
 
-    def reader(self) -> Reader:
+    def reader(self) -> Hearing:
         """A fresh reader as the case wants it."""
         return reader_of(
             names=self.case.names,

@@ -1,12 +1,13 @@
 """What a scripted provider holds against a request: its body, its headers, its one credential."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
 from tests.support import validation, validation_anthropic, validation_responses
 from tests.support.told import Wire
 
-ANTHROPIC_VERSION = "2023-06-01"
+_VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization")
 _OF_THE_CLIENTS_PATH = ("forwarded", "x-forwarded-", "x-real-ip", "cf-", "x-ccproxy-")
 _NEVER_SENT_ON = ("cookie", "expect", "upgrade", *_OF_THE_CLIENTS_PATH)
@@ -34,15 +35,16 @@ def header_violations(headers: Mapping[str, str], wire: Wire) -> Iterator[str]:
             yield f"header {name} was sent on"
         elif name.startswith("anthropic-") and wire != "anthropic":
             yield f"header {name} is for Anthropic alone"
-    if wire == "anthropic" and headers.get("anthropic-version") != ANTHROPIC_VERSION:
+    if wire == "anthropic" and not _VERSION.fullmatch(headers.get("anthropic-version", "")):
         yield f"header anthropic-version is {headers.get('anthropic-version')}"
 
 
-def credential_violations(headers: Mapping[str, str], right: tuple[str, str]) -> Iterator[str]:
-    """There is exactly one credential, this header with this value."""
-    expected, value = right
-    if headers.get(expected) != value:
-        yield f"header {expected} is wrong"
-    for name in _CREDENTIALS:
-        if name != expected and name in headers:
-            yield f"header {name} is one credential too many"
+def credential_violations(headers: Mapping[str, str], right: Mapping[str, str]) -> Iterator[str]:
+    """There is exactly one credential, and it is one of these headers with its value."""
+    given = [name for name in _CREDENTIALS if name in headers]
+    if len(given) > 1:
+        yield f"headers {' and '.join(given)} are one credential too many"
+    elif not given:
+        yield f"no credential, neither of {' and '.join(right)}"
+    elif headers[given[0]] != right.get(given[0]):
+        yield f"header {given[0]} is wrong"

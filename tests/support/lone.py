@@ -19,9 +19,10 @@ from typing import Any, Self
 
 import trio
 
-from tests.support.chunks import DONE, says
+from tests.support.chunks import says
 from tests.support.ports import OpenPort, ReservedPort
-from tests.support.scripted import BODY_END, Pause, ScriptedProvider, Step, body, head, stream_of
+from tests.support.scripted import BODY_END, Pause, ScriptedProvider, Step, body, head, stream_frames
+from tests.support.told import WIRES, Wire, told
 
 _ROOT = Path(__file__).parents[2]
 
@@ -38,9 +39,10 @@ def _word(number: int) -> str:
 class LoneProvider:
     """The tests' end. Connections are taken from the beginning on, and answered once the process is ready."""
 
-    def __init__(self, name: str, *, every: float, count: int) -> None:
+    def __init__(self, name: str, *, every: float, count: int, wire: Wire = "chat") -> None:
         self.name = name
-        self._arguments = [name, str(every), str(count)]
+        self._wire = wire
+        self._arguments = [name, str(every), str(count), wire]
         self._port = ReservedPort()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +51,9 @@ class LoneProvider:
         models = {tier: [f"{self.name}-model"] for tier in ("big", "middle", "small")}
         address = f"http://127.0.0.1:{self._port.number}/v1"
         key = f"canary-{self.name}-0123456789abcdef"
-        return {"name": self.name, "api_key": key, "base_url": address, "models": models} | more
+        dialect = {"profile": "anthropic" if self._wire == "anthropic" else "openai"}
+        entry = {"name": self.name, "api_key": key, "base_url": address, "models": models} | dialect
+        return entry | {"options": {"wire": self._wire}} | more
 
     def start(self) -> None:
         """Start the process; again, after it was killed."""
@@ -81,19 +85,21 @@ class LoneProvider:
         self._port.close()
 
 
-def _counting(every: float, count: int) -> tuple[Step, ...]:
-    *content, finish, usage = says(*map(_word, range(count))).chunks()
-    told = [step for chunk in content for step in (*stream_of([chunk]), Pause(every))]
-    return (head(), *told, *stream_of([finish, usage]), body(DONE), BODY_END)
+def _counting(every: float, count: int, wire: Wire) -> tuple[Step, ...]:
+    stream = told(says(*map(_word, range(count))), wire)
+    pieces = [step for frame in stream.begun for step in (body(frame), Pause(every))]
+    return (head(), *pieces, *stream_frames((*stream.finish, stream.mark)), BODY_END)
 
 
-async def _serve(descriptor: int, name: str, every: float, count: int) -> None:
+async def _serve(descriptor: int, name: str, every: float, count: int, wire: Wire) -> None:
     async with trio.open_nursery() as nursery:
-        provider = ScriptedProvider(name, nursery, port=OpenPort(socket.socket(fileno=descriptor)))
-        provider.plays(_counting(every, count))
+        port = OpenPort(socket.socket(fileno=descriptor))
+        provider = ScriptedProvider(name, nursery, port=port, wire=wire)
+        provider.plays(_counting(every, count, wire))
         provider.open()
         await trio.sleep_forever()
 
 
 if __name__ == "__main__":
-    trio.run(_serve, int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+    spoken = next(each for each in WIRES if each == sys.argv[5])
+    trio.run(_serve, int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), spoken)

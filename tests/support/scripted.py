@@ -76,8 +76,8 @@ class ScriptedProvider:
     names keys of its dialect that the wire's own judge does not know. `api_version` makes it speak Azure's
     paths and header. `port` is where it listens, else one of its own.
 
-    On Anthropic's wire: `key_header` is where its key has to be; with `credential` (header, value) it
-    wants a client's and not its own. `strictness` is how it takes thinking that it did not give.
+    On Anthropic's wire: `key_header` is where its key has to be (None: either); with `credential` (header,
+    value) it wants a client's and not its own. `strictness` is how it takes thinking that it did not give.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ScriptedProvider:
         also_allowed: Iterable[str] = (),
         api_version: str | None = None,
         port: Port | None = None,
-        key_header: Literal["x-api-key", "authorization"] = "x-api-key",
+        key_header: Literal["x-api-key", "authorization"] | None = None,
         credential: tuple[str, str] | None = None,
         strictness: Strictness = "lenient",
     ) -> None:
@@ -169,7 +169,7 @@ class ScriptedProvider:
         profile = "anthropic" if self.wire == "anthropic" else "openai"
         entry |= {"api_version": self.api_version} if self.api_version else {"profile": profile}
         options: dict[str, Any] = {} if self.wire == "chat" else {"wire": self.wire}
-        if self._key_header != "x-api-key":
+        if self._key_header is not None:
             options["key_header"] = self._key_header
         options |= more.pop("options", {})
         return entry | ({"options": options} if options else {}) | more
@@ -274,7 +274,7 @@ class ScriptedProvider:
     # -- its judgement of requests --
 
     def _judge(self, request: Request) -> None:
-        right = self._credential or self._own_credential(request.wire)
+        right = dict([self._credential]) if self._credential else self._own_credential(request.wire)
         wrong = [
             *body_violations(
                 request.body,
@@ -291,12 +291,13 @@ class ScriptedProvider:
             wrong.append(f"api-version is {request.query.get('api-version')}")
         self.violations += [f"request {len(self.requests) + 1}: {sentence}" for sentence in wrong]
 
-    def _own_credential(self, wire: Wire) -> tuple[str, str]:
-        if self.api_version:
-            return "api-key", self.key
-        if wire == "anthropic" and self._key_header == "x-api-key":
-            return "x-api-key", self.key
-        return "authorization", f"Bearer {self.key}"
+    def _own_credential(self, wire: Wire) -> dict[str, str]:
+        """The headers that its key may stand in, and how; one of them has to be there."""
+        bearer = {"authorization": f"Bearer {self.key}"}
+        bare = {"x-api-key": self.key}
+        if wire != "anthropic":
+            return {"api-key": self.key} if self.api_version else bearer
+        return {"authorization": bearer, "x-api-key": bare, None: bearer | bare}[self._key_header]
 
 
 def rendered(turn: Turn, request: Request, *, by: Teller | None = None) -> tuple[Step, ...]:

@@ -5,6 +5,7 @@ The shapes are those of the three APIs' references; what the vendors' own packag
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, Literal, assert_never
 
 from msgspec import Struct
@@ -110,19 +111,34 @@ def _told_in_chunks(turn: Turn) -> Told:
     )
 
 
-def bare_text(wire: Wire, text: bytes) -> bytes:
-    """A frame of visible text whose bytes need be neither UTF-8 nor JSON's."""
-    return told(Turn(text=("@",)), wire).content[-1].replace(b'"@"', b'"' + text + b'"')
-
-
-def renamed_key(wire: Wire, key: bytes) -> bytes:
-    """A frame of text with an odd key beside the others."""
-    frame = told(Turn(text=("x",)), wire).content[-1]
+def renamed_key(frame: bytes, key: bytes) -> bytes:
+    """The same event with an odd key before its others."""
     start, brace, rest = frame.partition(b"{")
     return start + brace + b'"' + key + b'": 1, ' + rest
 
 
-def with_payload(frame: bytes, **changes: Any) -> bytes:
-    """The same event with other members."""
+def with_usage(frame: bytes, usage: object) -> bytes:
+    """The same event with this for its usage, wherever in it usage is told."""
+    return _mapped(frame, lambda key, value: usage if key == "usage" and value is not None else value)
+
+
+def without_usage(frame: bytes) -> bytes:
+    """The same event without any usage."""
+    return _mapped(frame, lambda key, value: _LEFT_OUT if key == "usage" else value)
+
+
+_LEFT_OUT = object()
+
+
+def _mapped(frame: bytes, change: Callable[[str, Any], Any]) -> bytes:
     head, _, data = frame.partition(b"data: ")
-    return head + b"data: " + json.dumps(json.loads(data) | changes).encode() + b"\n\n"
+    if not data.startswith(b"{"):
+        return frame
+
+    def changed(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        made = {key: change(key, changed(item)) for key, item in value.items()}
+        return {key: item for key, item in made.items() if item is not _LEFT_OUT}
+
+    return head + b"data: " + json.dumps(changed(json.loads(data))).encode() + b"\n\n"

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:
@@ -22,7 +22,7 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
 def type_violations(judge: TypeAdapter[Any], value: Any) -> Iterator[str]:
     """Everything that is wrong by the types, a sentence each with the path before it."""
     try:
-        _consume(judge.validate_python(value, strict=True))
+        yield from _unknown(judge.validate_python(value, strict=True))
     except ValidationError as error:
         for fault in likeliest(error.errors(include_url=False, include_input=False)):
             yield f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
@@ -40,17 +40,24 @@ def without(value: Any, keys: Iterable[str]) -> Any:
             return value
 
 
-def _consume(value: Any) -> None:
-    """Walk the validated value: pydantic checks `Iterable` fields only while they are read."""
+def _unknown(value: Any) -> Iterator[str]:
+    """Walk the validated value: pydantic checks `Iterable` fields only while they are read.
+
+    A request may hold objects of an answer; their types let unknown keys pass, and keep them apart.
+    """
     match value:
         case None | str() | bytes() | int() | float():
             return
+        case BaseModel():
+            yield from (f"{key}: Extra inputs are not permitted" for key in value.model_extra or ())
+            for _, item in value:
+                yield from _unknown(item)
         case dict():
             for item in value.values():
-                _consume(item)
+                yield from _unknown(item)
         case _:
             for item in value:
-                _consume(item)
+                yield from _unknown(item)
 
 
 def likeliest(faults: Iterable[Any]) -> list[Any]:

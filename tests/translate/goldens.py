@@ -4,9 +4,9 @@
 
     request.json            the client's body
     settings.json           where it goes: `profile`, `model`, and where they matter `base_url`, `options`,
-                            `session`; and what is expected beside the body: `names`, `stop_sequences`,
-                            `show_thinking`, `notes`
-    upstream_request.json   what the upstream reads
+                            `session`, `headers` (the client's); and what is expected beside the body:
+                            `names`, `stop_sequences`, `show_thinking`, `notes`, `sent_headers`
+    upstream_request.json   what the upstream reads; on Anthropic's own wire to the byte
 
 `tests/golden/refused/<case>/` holds `request.json`, `settings.json`, and `refusal.json`: what the client is
 told. `python -m tests.golden` writes what is expected anew and shows the difference.
@@ -20,11 +20,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from ccproxy_trio.settings.model import Wire
+from ccproxy_trio.translate.chat import ChatQuestion
 from ccproxy_trio.translate.dialect import resolve
-from ccproxy_trio.translate.request import Target, Translated, translate
+from ccproxy_trio.translate.question import Asked, Question, Sender
+from ccproxy_trio.translate.request import Target, Translated
+from ccproxy_trio.translate.wires import put
 from ccproxy_trio.wire.anthropic import decode_request
 from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
-from ccproxy_trio.wire.openai import encode
 from tests.support.goldens import Rewritten
 from tests.translate.asking import provider
 
@@ -43,10 +46,12 @@ class GoldenSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     base_url: str = "https://llm.example/v1"
     options: dict[str, Any] = {}
     session: str | None = None
+    headers: dict[str, str] = {}
     names: dict[str, str] = {}
     stop_sequences: tuple[str, ...] = ()
     show_thinking: bool = True
     notes: tuple[str, ...] = ()
+    sent_headers: dict[str, str] = {}
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -59,29 +64,54 @@ class Refusal(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class Golden(Struct, frozen=True):
-    """One case. `asked` is the client's body; `expected` is None where it is still to be written."""
+    """One case. `asked` is the client's body; `written` is None where it is still to be written."""
 
     name: str
     asked: bytes
     settings: GoldenSettings
-    expected: Any
+    written: bytes | None
 
-    def translated(self) -> Translated:
+    @property
+    def expected(self) -> Any:
+        """What is expected, as plain JSON."""
+        return None if self.written is None else json.loads(self.written)
+
+    @property
+    def wire(self) -> Wire:
+        """The wire that the request goes out on."""
+        return self._target().dialect.wire
+
+    def _target(self) -> Target:
+        where = self.settings
+        dialect = resolve(provider(where.profile, base_url=where.base_url, **where.options), where.model)
+        return Target(provider="alpha", model=where.model, dialect=dialect, session=where.session)
+
+    def question(self) -> Question:
         """What the request becomes.
 
         Raises:
             RequestRefused: it cannot be served.
             Untranslatable: it cannot be served by this provider.
         """
-        where = self.settings
-        dialect = resolve(provider(where.profile, base_url=where.base_url, **where.options), where.model)
-        target = Target(provider="alpha", model=where.model, dialect=dialect, session=where.session)
-        return translate(decode_request(self.asked), target)
+        sender = Sender(headers=tuple(self.settings.headers.items()))
+        asked = Asked(request=decode_request(self.asked), body=self.asked, sender=sender)
+        return put(asked, self._target())
+
+    def translated(self) -> Translated:
+        """What the request becomes on the Chat Completions wire."""
+        question = self.question()
+        assert isinstance(question, ChatQuestion), "on another wire"
+        return question.translated
+
+    def sent(self) -> bytes:
+        """The body that the upstream reads, as the golden has it."""
+        body = self.question().outgoing().body
+        return body if self.wire == "anthropic" else _pretty(json.loads(body)).encode()
 
     def refusal(self) -> Refusal:
         """Why the request is refused."""
         try:
-            self.translated()
+            self.question()
         except RequestRefused as refused:
             return Refusal(refused.status, refused.kind, refused.message)
         except Untranslatable as refused:
@@ -104,7 +134,7 @@ def load(folder: Path, *, complete: bool = True) -> Golden:
         folder.name,
         (folder / "request.json").read_bytes(),
         msgspec.json.decode((folder / "settings.json").read_bytes(), type=GoldenSettings),
-        json.loads((folder / expected).read_bytes()) if expected in found else None,
+        (folder / expected).read_bytes() if expected in found else None,
     )
 
 
@@ -119,19 +149,28 @@ def rewritten(folder: Path) -> Iterator[Rewritten]:
     path = folder / _expectation(folder)
     old = path.read_text() if path.exists() else None
     if folder.parent.name == REFUSED.name:
-        yield Rewritten(path, old, _written(msgspec.to_builtins(golden.refusal())))
+        yield Rewritten(path, old, _pretty(msgspec.to_builtins(golden.refusal())))
         return
-    translated = golden.translated()
-    yield Rewritten(path, old, _written(json.loads(encode(translated.chat))))
+    yield Rewritten(path, old, golden.sent().decode())
+    path = folder / "settings.json"
+    yield Rewritten(path, path.read_text(), _pretty(msgspec.to_builtins(_beside(golden))))
+
+
+def _beside(golden: Golden) -> GoldenSettings:
+    """The settings with what is expected beside the body."""
+    question = golden.question()
     settings = msgspec.structs.replace(
-        golden.settings,
+        golden.settings, notes=question.notes, sent_headers=dict(question.outgoing().headers)
+    )
+    if not isinstance(question, ChatQuestion):
+        return settings
+    translated = question.translated
+    return msgspec.structs.replace(
+        settings,
         names=translated.names,
         stop_sequences=translated.stop_sequences,
         show_thinking=translated.show_thinking,
-        notes=translated.notes,
     )
-    path = folder / "settings.json"
-    yield Rewritten(path, path.read_text(), _written(msgspec.to_builtins(settings)))
 
 
 def rows(name: str) -> dict[str, list[str]]:
@@ -143,5 +182,5 @@ def _expectation(folder: Path) -> str:
     return "refusal.json" if folder.parent.name == REFUSED.name else "upstream_request.json"
 
 
-def _written(value: Any) -> str:
+def _pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

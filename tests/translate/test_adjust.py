@@ -13,7 +13,7 @@ from ccproxy_trio.settings.model import DialectOptions, ProviderSettings
 from ccproxy_trio.translate.adjust import PARTS, Repair, established, repair
 from ccproxy_trio.translate.complaint import Complaint
 from ccproxy_trio.translate.dialect import Dialect, resolve
-from ccproxy_trio.translate.refusals import CONTENT, ORDER, PLACE, ROLE, refusals
+from ccproxy_trio.translate.refusals import CONTENT, ORDER, PLACE, ROLE, WIRE, refusals
 from ccproxy_trio.translate.request import Target, Translated, translate
 from ccproxy_trio.translate.state import ReplayState, seal
 from ccproxy_trio.wire.anthropic import MessagesRequest
@@ -97,6 +97,7 @@ ROWS: list[tuple[str, Asked, UpstreamFault, dict[str, Any]]] = [
         refuses("parallel_tool_calls"),
         {"parallel_tool_calls": None, "tool_choice": "auto"},
     ),
+    ("stream", asked(), refuses("stream"), {"stream": None}),
     ("stream_options", asked(), refuses("stream_options.include_usage"), {"stream_options": None}),
     (
         "strict",
@@ -338,7 +339,7 @@ def test_the_printed_line_makes_the_first_request_the_repaired_one(
 
 
 def test_every_part_that_can_be_done_without_has_its_row() -> None:
-    assert {part for part, *_ in ROWS} == set(PARTS)
+    assert {part for part, *_ in ROWS} == set(PARTS) - {WIRE}
 
 
 BREAKING = [(ask, fault) for _, ask, fault, _ in ROWS]

@@ -26,6 +26,17 @@ def error(message: str = "", **fields: object) -> dict[str, object]:
     return {"error": {"message": message, **fields}}
 
 
+def anthropics(type_: str, message: str) -> dict[str, object]:
+    """An error as Anthropic's API has it, in a body and in a stream alike."""
+    return {"type": "error", "error": {"type": type_, "message": message}, "request_id": "req_01"}
+
+
+def responses_failed(code: str, message: str) -> dict[str, object]:
+    """The event that ends an answer of OpenAI's Responses API which failed."""
+    inner = {"object": "response", "status": "failed", "error": {"code": code, "message": message}}
+    return {"type": "response.failed", "sequence_number": 3, "response": inner}
+
+
 # -- by status alone -----------------------------------------------------------------------------------
 
 
@@ -196,6 +207,50 @@ CASES: list[tuple[str, int, object, FaultKind]] = [
     ("region by code", 403, error("No", code="unsupported_country_region_territory"), K.MODEL_ACCESS),
     ("Gemini region", 400, [error("User location is not supported for the API use.")], K.MODEL_ACCESS),
     ("no access", 403, error("You do not have access to the model"), K.MODEL_ACCESS),
+    ("Anthropic model", 404, anthropics("not_found_error", "model: claude-opus-9"), K.MODEL_NOT_FOUND),
+    ("no model", 400, anthropics("invalid_request_error", "model: Field required"), K.BAD_REQUEST),
+    # Anthropic's own
+    ("Anthropic key", 401, anthropics("authentication_error", "invalid x-api-key"), K.AUTH),
+    ("Anthropic's no", 403, anthropics("permission_error", "OAuth token has been revoked."), K.AUTH),
+    (
+        "Anthropic's no to an organization",
+        400,
+        anthropics("invalid_request_error", "This organization has been disabled."),
+        K.AUTH,
+    ),
+    (
+        "a login used for something else",
+        400,
+        anthropics("invalid_request_error", "This credential is only authorized for use with Claude Code."),
+        K.AUTH,
+    ),
+    (
+        "a limit that somebody set",
+        400,
+        anthropics("invalid_request_error", "You have reached your specified API usage limits."),
+        K.QUOTA,
+    ),
+    ("Anthropic's bill", 402, anthropics("billing_error", "No payment"), K.QUOTA),
+    ("Anthropic's path", 404, anthropics("not_found_error", "Not Found"), K.MISCONFIGURED),
+    ("Anthropic's size", 413, anthropics("request_too_large", "Request too large"), K.CONTEXT_OVERFLOW),
+    ("Anthropic's limit", 429, anthropics("rate_limit_error", "Slow down"), K.RATE_LIMITED),
+    ("Anthropic's failure", 500, anthropics("api_error", "Internal server error"), K.SERVER_ERROR),
+    ("Anthropic's time-out", 504, anthropics("timeout_error", "Timed out"), K.GATEWAY_TIMEOUT),
+    ("Anthropic's overload", 529, anthropics("overloaded_error", "Overloaded"), K.OVERLOADED),
+    (
+        "Anthropic's filter",
+        400,
+        anthropics("invalid_request_error", "Output blocked by content filtering policy"),
+        K.CONTENT_POLICY,
+    ),
+    # OpenAI's on Responses
+    (
+        "a prompt that was flagged",
+        400,
+        error("Invalid prompt: your prompt was flagged as potentially violating our policy"),
+        K.CONTENT_POLICY,
+    ),
+    ("too long", 400, error("Your input exceeds the context window of this model."), K.CONTEXT_OVERFLOW),
     # overload
     ("overloaded 503", 503, error("The engine is currently overloaded"), K.OVERLOADED),
     ("overloaded by code", 503, error("Try later", type="overloaded_error"), K.OVERLOADED),
@@ -261,6 +316,25 @@ def test_the_word_quota_means_a_limit_where_a_time_is_named_or_gemini_says_it() 
 )
 def test_a_limit_on_the_account_is_told_from_one_on_a_model(text: str, whole: bool) -> None:
     assert fault(429, error(text)).whole_provider is whole
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "whole"),
+    [
+        (429, {"status": "rejected", "representative-claim": "five_hour"}, True),
+        (429, {"status": "rejected", "representative-claim": "seven_day"}, True),
+        (429, {"status": "rejected", "representative-claim": "seven_day_opus"}, False),
+        (429, {"status": "allowed", "representative-claim": "five_hour"}, False),
+        (429, {"status": "rejected"}, False),
+        (529, {"status": "rejected", "representative-claim": "five_hour"}, False),
+    ],
+)
+def test_a_subscriptions_limit_is_on_all_models_unless_it_names_one(
+    status: int, headers: dict[str, str], *, whole: bool
+) -> None:
+    named = {f"anthropic-ratelimit-unified-{name}": value for name, value in headers.items()}
+    refused = anthropics("rate_limit_error", "This request would exceed the limit.")
+    assert fault(status, refused, headers=named).whole_provider is whole
 
 
 def test_an_empty_account_speaks_of_the_whole_provider() -> None:
@@ -455,6 +529,24 @@ def test_gemini_says_it_in_its_details() -> None:
         (error("x", status=503), K.SERVER_ERROR, 503),
         (error("x", code="insufficient_quota"), K.QUOTA, None),
         ({"message": "boom", "code": 500}, K.SERVER_ERROR, 500),
+        (anthropics("overloaded_error", "Overloaded"), K.OVERLOADED, None),
+        (anthropics("rate_limit_error", "Slow down"), K.RATE_LIMITED, None),
+        (anthropics("authentication_error", "No"), K.AUTH, None),
+        (anthropics("permission_error", "No"), K.AUTH, None),
+        (anthropics("permission_error", "You do not have access to the model x"), K.MODEL_ACCESS, None),
+        (anthropics("not_found_error", "model: x"), K.MODEL_NOT_FOUND, None),
+        (anthropics("billing_error", "No"), K.QUOTA, None),
+        (anthropics("timeout_error", "Late"), K.GATEWAY_TIMEOUT, None),
+        (anthropics("request_too_large", "Large"), K.CONTEXT_OVERFLOW, None),
+        (anthropics("api_error", "Internal server error"), K.UPSTREAM_ERROR, None),
+        (responses_failed("server_error", "The server had an error"), K.UPSTREAM_ERROR, None),
+        (responses_failed("rate_limit_exceeded", "Please try again in 2s."), K.RATE_LIMITED, None),
+        (responses_failed("context_length_exceeded", "Too long"), K.CONTEXT_OVERFLOW, None),
+        (responses_failed("x", "Your input exceeds the context window of this model."), K.CONTEXT_OVERFLOW, None),
+        (responses_failed("insufficient_quota", "You exceeded"), K.QUOTA, None),
+        (responses_failed("server_is_overloaded", "Later"), K.OVERLOADED, None),
+        ({"type": "error", "code": "slow_down", "message": "x", "param": None}, K.OVERLOADED, None),
+        ({"type": "response.failed", "response": {"error": None, "status": "failed"}}, K.UPSTREAM_ERROR, None),
         ("overloaded", K.OVERLOADED, None),
         ({}, K.UPSTREAM_ERROR, None),
         (None, K.UPSTREAM_ERROR, None),
@@ -468,6 +560,11 @@ def test_an_error_inside_a_stream(body: Any, kind: FaultKind, status: int | None
     given_ = {"decoded": body, "raw": Raw(encoded), "bytes": encoded}[form]
     found = classify_object(given_, profile="openai")
     assert (found.kind, found.status) == (kind, status)
+
+
+def test_an_event_of_the_responses_api_is_quoted_and_says_when_to_come_again() -> None:
+    found = classify_object(responses_failed("rate_limit_exceeded", "Please try again in 2s."), profile="x")
+    assert (found.message, found.retry_after) == ("Please try again in 2s.", 2.0)
 
 
 def test_without_a_word_it_is_said_that_there_was_an_error() -> None:

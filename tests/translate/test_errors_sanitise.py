@@ -45,6 +45,8 @@ def test_what_looks_like_a_key_is_hidden(text: str) -> None:
         "See https://platform.openai.com/docs/guides/rate-limits for more.",
         "You didn't provide an API key.",
         "Invalid token in JSON at position 123456789",
+        "Unexpected value(s) `thinking-token-count-2026-05-13`, `token-efficient-tools-2025-02-19` for the "
+        "`anthropic-beta` header.",
         "größer als 3 < 5 und 7 > 2 — 中文 ✓",
     ],
 )

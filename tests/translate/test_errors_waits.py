@@ -9,6 +9,7 @@ from hypothesis import given
 from ccproxy_trio.translate.waits import asked_wait, duration, wait_in_text
 
 NOW = 1_700_000_000.0
+WAITS = ["retry-after", "retry-after-ms", "x-ratelimit-reset", "anthropic-ratelimit-unified-reset"]
 
 
 def asked(status: int = 429, **headers: str) -> float | None:
@@ -87,6 +88,55 @@ def test_resets_come_with_every_answer_and_mean_a_wait_only_with_a_429() -> None
     assert asked(503, retry_after="4") == 4.0
 
 
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("2023-11-14T22:14:20Z", 60.0),
+        ("2023-11-14t22:14:20.75z", 60.0),
+        ("2023-11-14 23:14:20+01:00", 60.0),
+        ("2023-11-14T17:44:20-04:30", 60.0),
+        ("2023-11-14T22:00:00Z", 0.0),
+        ("1700000060", 60.0),
+        ("45s", 45.0),
+        ("2023-11-14T22:14:20", None),
+        ("2023-13-14T22:14:20Z", None),
+        ("2023-02-31T00:00:00Z", 0.0),
+        ("0000-01-01T00:00:00Z", None),
+        ("٢٠٢٣-11-14T22:14:20Z", None),
+        ("soon", None),
+    ],
+)
+def test_the_reset_of_a_limit_of_anthropics(value: str, seconds: float | None) -> None:
+    assert asked(anthropic_ratelimit_input_tokens_reset=value) == seconds
+    assert asked(529, anthropic_ratelimit_input_tokens_reset=value) is None
+
+
+def test_of_anthropics_limits_the_one_that_was_hit_counts() -> None:
+    both = {
+        "anthropic_ratelimit_requests_reset": "2023-11-14T22:13:30Z",
+        "anthropic_ratelimit_tokens_reset": "2023-11-14T22:23:20Z",
+    }
+    assert asked(**both) == 10.0
+    left = {"anthropic_ratelimit_requests_remaining": "49", "anthropic_ratelimit_tokens_remaining": "0"}
+    assert asked(**both, **left) == 600.0
+
+
+def test_of_a_subscriptions_limits_the_one_that_refused_counts_and_no_other() -> None:
+    limits = {
+        "anthropic_ratelimit_unified_status": "rejected",
+        "anthropic_ratelimit_unified_reset": "1700007200",
+        "anthropic_ratelimit_unified_5h_status": "rejected",
+        "anthropic_ratelimit_unified_5h_reset": "1700007200",
+        "anthropic_ratelimit_unified_7d_status": "allowed_warning",
+        "anthropic_ratelimit_unified_7d_reset": "1700400000",
+    }
+    assert asked(**limits) == 7200.0
+    assert asked(**limits, retry_after="30") == 30.0
+    not_it = {"anthropic_ratelimit_unified_status": "allowed", "anthropic_ratelimit_unified_reset": "1700007200"}
+    assert asked(**not_it) is None
+    assert asked(**not_it, anthropic_ratelimit_requests_reset="2023-11-14T22:13:30Z") == 10.0
+
+
 def test_a_wait_that_is_told_goes_before_a_reset() -> None:
     assert asked(retry_after="0", x_ratelimit_reset_tokens="20s") == 0.0
 
@@ -111,7 +161,7 @@ def test_an_empty_duration_is_none() -> None:
     assert duration("  ") is None
 
 
-@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset"]), st.text()))
+@given(st.dictionaries(st.sampled_from(WAITS), st.text()))
 def test_no_header_makes_it_fail_and_no_wait_is_negative(headers: dict[str, str]) -> None:
     wait = asked_wait(429, headers, wall_now=NOW)
     assert wait is None or 0.0 <= wait < 1e19

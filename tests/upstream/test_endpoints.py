@@ -235,7 +235,9 @@ def test_what_is_ours_to_say_no_client_says() -> None:
         assert keys_in(out) == {b"x-api-key": b"key"}
 
 
-@pytest.mark.parametrize("settings", [provider("https://x.example/v1"), provider("https://api.anthropic.com")])
+@pytest.mark.parametrize(
+    "settings", [provider("https://x.example/v1"), provider("https://api.anthropic.com")]
+)
 def test_nothing_compressed_is_asked_for(settings: ProviderSettings) -> None:
     assert sent(settings)[b"accept-encoding"] == b"identity"
 

@@ -3,8 +3,8 @@
 A profile without a row here is treated as Anthropic itself, which takes whatever Claude Code says; where that
 is too much, refusals teach the rest (`learning.py`), and `options` may name it beforehand.
 
-Sources: Anthropic's pages on models, thinking and effort; the vendors' pages on Claude Code; what their servers
-answered, as their users report it.
+Sources: Anthropic's pages on models, thinking and effort; the vendors' pages on Claude Code; what their
+servers answered, as their users report it.
 """
 
 from msgspec.structs import replace

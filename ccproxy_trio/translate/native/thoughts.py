@@ -1,0 +1,90 @@
+"""Thinking in the history: which of it may be sent back, and what follows from the rest being left out.
+
+A signature proves to a provider that the thinking is its own. Ours prove nothing to anybody else, so blocks
+that we signed go to nobody on this wire, and unsigned ones to nobody who checks.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.state import PREFIX
+from ccproxy_trio.wire.anthropic import AssistantMessage, Message, MessagesRequest, UserMessage
+from ccproxy_trio.wire.blocks import (
+    AssistantBlock,
+    RedactedThinkingBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+
+REMOVED = "[Thinking removed]"  # Claude Code's own words for it
+
+
+def may_stay(block: AssistantBlock, dialect: Dialect) -> bool:
+    """Whether a block of an assistant's turn may be sent back, as far as thinking is concerned."""
+    match block:
+        case ThinkingBlock(signature=signature):
+            proof = signature or ""
+        case RedactedThinkingBlock(data=proof):
+            pass
+        case _:
+            return True
+    if dialect.thinking_blocks == "none" or proof.startswith(PREFIX):
+        return False
+    return bool(proof) or dialect.thinking_blocks == "any"
+
+
+class _Turn(Struct, frozen=True):
+    """A turn of the model in the tool loop that the request goes on with."""
+
+    lost_its_first: bool
+    thinks_first: bool
+    calls: bool
+
+
+def breaks_off(request: MessagesRequest, dialect: Dialect) -> bool:
+    """Whether thinking has to be off for this request.
+
+    With thinking on, a turn that calls tools has to begin with it, for as long as the calls are being
+    answered. Where it was left out, or another provider's model called them without a thought, it does not.
+    """
+    thinking = request.thinking
+    if thinking is None or thinking.type == "disabled":
+        return False
+    turns = [_turn(message, dialect) for message in _current_loop(request.messages)]
+    if any(turn.lost_its_first for turn in turns):
+        return True
+    # With a fixed budget the model always thinks first; where it decides by itself, it may have gone without.
+    return thinking.type == "enabled" and bool(turns) and turns[0].calls and not turns[0].thinks_first
+
+
+def _turn(message: AssistantMessage, dialect: Dialect) -> _Turn:
+    blocks = () if isinstance(message.content, str) else message.content
+    first = blocks[0] if blocks else None
+    is_thought = isinstance(first, ThinkingBlock | RedactedThinkingBlock)
+    stays = first is not None and may_stay(first, dialect)
+    return _Turn(
+        lost_its_first=is_thought and not stays,
+        thinks_first=is_thought and stays,
+        calls=any(isinstance(block, ToolUseBlock) for block in blocks),
+    )
+
+
+def _current_loop(messages: Sequence[Message]) -> list[AssistantMessage]:
+    """The model's turns since the user last spoke, rather than answered calls."""
+    turns: list[AssistantMessage] = []
+    for message in reversed(messages):
+        match message:
+            case AssistantMessage():
+                turns.insert(0, message)
+            case UserMessage() if not _answers(message):
+                break
+    return turns
+
+
+def _answers(message: UserMessage) -> bool:
+    return not isinstance(message.content, str) and any(
+        isinstance(block, ToolResultBlock) for block in message.content
+    )
