@@ -46,6 +46,7 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
             "ccproxy_trio/translate/",
             "ccproxy_trio/wire/blocks.py",
             "ccproxy_trio/wire/openai.py",
+            "ccproxy_trio/wire/responses.py",
             "ccproxy_trio/wire/search.py",
         ),
         "upstream transport": ("ccproxy_trio/upstream/", "httpx/", "httpcore/", "anyio/"),

@@ -289,8 +289,8 @@ class AttemptRun:
             await self._hear(parts, watch)
             if trouble is not None:
                 raise trouble
-            if (parts or reader.progress > before) and not reader.finished:
-                # It may think unseen, or write a call that waits for its turn. That is no silence.
+            if reader.progress > before and not reader.finished:
+                # It may think unseen, or write a call that waits for its turn. That is no silence. A ping is.
                 self._expect_more(watch)
             if start:
                 await trio.lowlevel.checkpoint()

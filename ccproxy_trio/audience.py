@@ -55,6 +55,8 @@ class WholeAnswer:
     shown = False
     is_behind = False
 
+    _headers: Headers
+
     def __init__(self, new_emitter: Callable[[], Emitter]) -> None:
         self._new_emitter = new_emitter
         self.forget()
@@ -78,7 +80,7 @@ class WholeAnswer:
         self._emitter = self._new_emitter()
         self._grammar = Grammar()
         self._events: list[Event] = []
-        self._headers: Headers = ()
+        self._headers = ()
 
     def whole(self) -> Whole:
         """The answer, once an attempt has finished. Of one that passed as it came, every member is kept."""

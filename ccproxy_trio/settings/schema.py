@@ -152,8 +152,6 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "encrypted_reasoning": "Wire responses: gives reasoning in a form that can be sent back.",
         "reasoning_summary": "Wire responses: tells a summary of its reasoning.",
         "service_tier": "Takes service_tier.",
-        "encrypted_reasoning": "Wire responses: gives reasoning in a form that can be sent back.",
-        "reasoning_summary": "Wire responses: tells a summary of its reasoning.",
         "vision": "Takes images.",
         "files": "Takes files such as PDF.",
         "file_urls": "Fetches a file from a URL itself.",

@@ -78,14 +78,15 @@ NATIVE, MODERN = refused("anthropic"), refused("responses")
 def plans() -> Mapping[str, Plan]:
     """Who answers what. The providers are asked in this order; 3, 5 and 6 go back to the first.
 
-    Turns 2, 4 and 5 die in the hands of one after its first words; Claude Code asks again, without stream.
+    Turns 2, 4 and 5 die in the hands of one after its first words; Claude Code asks again, without stream,
+    and who broke off is left out of that.
     """
     native: Plan = {
         0: [step(0, "step-0b", reasoning=["native thinks 0"])],
         1: [NATIVE["529"]()],
         2: [faults.dies_before_content(wire="anthropic"), NATIVE["500"]()],
         3: [step(3)],
-        4: [closed_call(4, "anthropic"), NATIVE["429"]()],
+        4: [closed_call(4, "anthropic")],
         5: [NATIVE["500"](), step(5)],
         6: [says("First part done.")],
         7: [step(7, reasoning=["native thinks 7"])],
@@ -94,7 +95,7 @@ def plans() -> Mapping[str, Plan]:
     }
     modern: Plan = {
         1: [step(1, reasoning=["modern thinks 1"])],
-        2: [closed_call(2, "responses"), MODERN["500"]()],
+        2: [closed_call(2, "responses")],
         4: [step(4, "step-4b", reasoning=["modern thinks 4"])],
         5: [faults.dies_before_content("rst", wire="responses")],
         8: [MODERN["429"]()],

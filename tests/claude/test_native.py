@@ -58,10 +58,13 @@ def step(number: int, **more: Any) -> Reply:
 async def test_ones_own_login_is_used_until_it_is_limited_and_nobody_else_sees_it(
     login: str, providers: Providers, start_proxy: StartProxy, claude: Claude
 ) -> None:
-    """The first provider judges that it got this credential and no other, the second that it got its own."""
+    """The first provider judges that it got this credential and no other, the second that it got its own.
+
+    The second is Anthropic too, and knows nothing of what the first has signed.
+    """
     credential, env = LOGINS[login]
     own = providers.start("own", wire="anthropic", strictness="turns", credential=credential)
-    other = providers.start("other")
+    other = providers.start("other", wire="anthropic", strictness="turns")
     script = agent(step(0, reasoning=["I think."]), step(1), says("unused"))
     limited = faults.status(429, "slow down", kind="rate_limit_error", wire="anthropic", retry_after="30")
     own.behaves(lambda request: limited if turns_taken(request) > 1 else with_id(script(request), request))
@@ -72,6 +75,8 @@ async def test_ones_own_login_is_used_until_it_is_limited_and_nobody_else_sees_i
     assert (done.failed, done.text) == (False, "Done by the other.")
     assert (code.workplace / "log.txt").read_text().split() == ["step-0", "step-1", "step-2"]
     assert [turns_taken(request) for request in own.requests] == [0, 1, 2]
+    assert [turns_taken(request) for request in other.requests] == [2, 2, 3, 3]
+    assert [bool(thinking_blocks(request)) for request in other.requests] == [True, False] * 2
     secret = credential[1].removeprefix("Bearer ")
     for request in other.requests:
         assert secret not in json.dumps(dict(request.headers)) + request.content.decode()

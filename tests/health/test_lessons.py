@@ -107,3 +107,32 @@ def test_other_options_begin_with_an_empty_book() -> None:
     notebook = Notebook(models=("m",))
     notebook.learn("m", STOP)
     assert notebook.revised(msgspec.convert({"stop": True}, DialectOptions), ("m",)).lessons == {}
+
+
+def refusing(*paths: str) -> Lesson:
+    return lesson(paths[-1], leave_out=list(paths))
+
+
+def test_what_is_left_out_adds_up_whatever_was_learned_first() -> None:
+    """Two requests under way may each learn of one thing, neither of them of the other's."""
+    for first, second in ((refusing("a"), refusing("b")), (refusing("b"), refusing("a"))):
+        notebook = Notebook(msgspec.convert({"leave_out": ["own"]}, DialectOptions), ("m",))
+        notebook.learn("m", first)
+        told = notebook.learn("m", second)
+        assert told is not None
+        assert notebook.of("m") == (first, second)
+        options = msgspec.json.decode("{" + told.line + "}")["options"]
+        assert (options["leave_out"][0], set(options["leave_out"])) == ("own", {"own", "a", "b"})
+
+
+def test_a_lesson_that_holds_all_of_an_earlier_one_takes_its_place() -> None:
+    notebook = Notebook()
+    notebook.learn("m", refusing("a"))
+    assert notebook.learn("m", refusing("a", "b")) is not None
+    assert notebook.of("m") == (refusing("a", "b"),)
+    assert notebook.learn("m", refusing("a")) is None
+
+
+def test_of_two_refusals_of_one_parameter_both_are_kept() -> None:
+    betas = lesson("anthropic-beta", refused_betas=["a"]), lesson("anthropic-beta", refused_betas=["b"])
+    assert together(betas) == (lesson("anthropic-beta", refused_betas=["a", "b"]),)

@@ -9,6 +9,7 @@ import pytest
 from ccproxy_trio.settings.load import load
 from ccproxy_trio.settings.model import Secret
 from ccproxy_trio.settings.source import read
+from ccproxy_trio.translate.dialect import resolve
 from tests.settings.making import check, provider
 
 HERE = Path(__file__).parent
@@ -25,6 +26,7 @@ ENVIRON = {
     "US_EAST_API_KEY": "us-key",
     "EU_WEST_API_KEY": "eu-key",
     "ASIA_API_KEY": "asia-key",
+    "DEEPSEEK_API_KEY": "deepseek-key",
     "CUSTOM_TOKEN": "token",
     "API_KEY": "key",
 }
@@ -51,6 +53,7 @@ def test_there_are_examples() -> None:
         "cost.json",
         "geographic.json",
         "local.json",
+        "subscription.json",
     }
 
 
@@ -74,6 +77,16 @@ def test_the_shipped_examples_say_what_the_guide_says(example: str, name: str) -
         )
         assert (mine.models, mine.api_version) == (theirs.models, theirs.api_version)
     assert (ours.fallback_strategy, ours.circuit_breaker) == (guide.fallback_strategy, guide.circuit_breaker)
+
+
+def test_the_example_of_a_subscription_has_a_provider_on_each_of_the_newer_wires() -> None:
+    settings = load(CONFIG / "subscription.json", ENVIRON).settings
+    wires = {
+        provider.name: {resolve(provider, model).wire for model in provider.models_of("big")}
+        for provider in settings.providers
+    }
+    assert wires == {"subscription": {"anthropic"}, "openai": {"responses"}, "deepseek": {"anthropic"}}
+    assert [provider.passes_credentials for provider in settings.providers] == [True, False, False]
 
 
 def test_the_basic_example_means_what_it_says() -> None:

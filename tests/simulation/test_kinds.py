@@ -56,9 +56,13 @@ def spoken_to(settings: Settings, **options: Any) -> Settings:
 WIRES = ("chat", "responses", "anthropic")
 
 
-@pytest.mark.parametrize("kind", OUTCOMES)
+# What becomes of a connection has nothing to do with the wire, but for where an answer breaks off.
+IN_WORDS = ("stall", "dies", "empty", "slow", "quota", *(kind for kind in OUTCOMES if kind.isdigit()))
+SPOKEN = [("chat", kind) for kind in OUTCOMES] + [(w, kind) for w in WIRES[1:] for kind in IN_WORDS]
+
+
+@pytest.mark.parametrize(("wire", "kind"), SPOKEN)
 @pytest.mark.parametrize("streams", [True, False], ids=["stream", "whole"])
-@pytest.mark.parametrize("wire", WIRES)
 def test_a_request_meets_the_outage_as_it_is_described(kind: str, wire: str, streams: bool) -> None:
     settings = spoken_to(settings_of("first", "second"), wire=wire)
     outcome = rehearsed(settings, f"first=5m@0:{kind}", every=10.0, lasts=5.0, streams=streams)
@@ -127,7 +131,7 @@ def test_a_provider_at_work_answers_on_its_wire(wire: str, streams: bool) -> Non
     settings = spoken_to(settings_of("only"), wire=wire)
     (visit,) = rehearsed(settings, every=10.0, lasts=5.0, streams=streams).visits
     assert met(visit) == [("only", "ok")]
-    assert visit.first_content_seconds == pytest.approx(0.5)
+    assert visit.first_content_seconds == pytest.approx(0.5 if streams else 1.0)
 
 
 def test_a_subscription_first_is_rehearsed_with_a_client_that_is_logged_in() -> None:
@@ -136,7 +140,7 @@ def test_a_subscription_first_is_rehearsed_with_a_client_that_is_logged_in() -> 
     settings = replace(settings, providers=(passing, settings.providers[1]))
     outcome = rehearsed(settings, "first=60s@15s:429=60s", every=10.0, lasts=100.0)
     providers = [visit.provider for visit in outcome.visits]
-    assert providers == ["first"] * 2 + ["second"] * 6 + ["first"] * 2
+    assert providers == ["first"] * 2 + ["second"] * 7 + ["first"]  # it rests from 20 s to 80.2 s
     tries = [attempt for visit in outcome.visits for attempt in visit.tries]
     assert sum(attempt.outcome == "rate_limited" for attempt in tries) == 1
     rejected = rehearsed(settings, "first=60s@0:401", every=10.0, lasts=50.0)

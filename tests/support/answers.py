@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate import stream
+from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.emit import Emitter
 from ccproxy_trio.translate.hearing import Hearing
 from ccproxy_trio.translate.parts import Part

@@ -93,10 +93,15 @@ async def with_anthropic(proxy: Proxy, use: Callable[[Anthropic], T]) -> T:
 
 
 def events_of(text: str) -> list[Event]:
-    """A whole event stream, taken apart strictly: two lines an event, a blank line after each."""
+    """A whole event stream, taken apart strictly: two lines an event, a blank line after each.
+
+    Comments may be among them: they are passed on as they come.
+    """
     assert text.endswith("\n\n"), text[-200:]
     events = []
     for frame in text.removesuffix("\n\n").split("\n\n"):
+        if frame.startswith(":") and "\n" not in frame:
+            continue
         kind, data = frame.split("\n")
         events.append(Event(kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
         assert events[-1].kind == events[-1].data["type"]

@@ -29,6 +29,8 @@ from tests.support.warm import Forked
 CLEAN_WITHIN = 2.0  # seconds after which nothing may be left over
 WORKS_WITHIN = 1.0  # seconds for a request that nothing is wrong with
 _LOOK_EVERY = 0.02
+_COMMENTS = re.compile(rb"^:[^\n]*\n\n?", re.MULTILINE)
+_COUNTS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 class Control(Struct, frozen=True, kw_only=True):
@@ -124,8 +126,9 @@ class Watch:
                 yield f"{place}: {error}"
 
     def _out_of_shape(self) -> Iterator[str]:
+        is_native = any(provider.wire == "anthropic" for provider in self._providers)
         for number, heard in enumerate(self._proxy.heard):
-            for fault in misshapen(heard):
+            for fault in misshapen(heard, by="anybody" if is_native else "the proxy"):
                 yield f"answer {number} ({heard.path}, {heard.status}): {fault}"
 
 
@@ -155,8 +158,11 @@ def growth(before: Holdings, now: Holdings, *, kept: int) -> Iterator[str]:
         yield f"{count} task(s) too many: {task}"
 
 
-def misshapen(heard: Heard) -> Iterator[str]:
-    """What is wrong with an answer to a message, as one of Anthropic's API."""
+def misshapen(heard: Heard, *, by: Literal["the proxy", "anybody"] = "the proxy") -> Iterator[str]:
+    """What is wrong with an answer to a message, as one of Anthropic's API.
+
+    `by` whom it was written: what is passed on as it came may hold comments, and counts that are none.
+    """
     if heard.path != "/v1/messages":
         return
     if heard.ending == "broken":
@@ -164,13 +170,14 @@ def misshapen(heard: Heard) -> Iterator[str]:
         return
     kind = _content_type(heard.headers)
     if kind == "text/event-stream" and heard.status == 200:
-        yield from _stream_faults(heard)
+        yield from _stream_faults(heard, by)
     elif heard.ending == "left":
         return
     elif kind != "application/json":
         yield f"it is {kind}"
     elif heard.status == 200:
-        yield from message_violations(bytes(heard.body))
+        body = bytes(heard.body)
+        yield from message_violations(msgspec.json.encode(_counted(json.loads(body), by)))
     else:
         yield from error_violations(bytes(heard.body))
 
@@ -181,19 +188,29 @@ def _content_type(headers: Sequence[tuple[bytes, bytes]]) -> str:
     return named.get(b"content-type", "").partition(";")[0]
 
 
-def _stream_faults(heard: Heard) -> Iterator[str]:
+def _stream_faults(heard: Heard, by: str) -> Iterator[str]:
     is_whole = heard.ending == "whole"
     body = bytes(heard.body)
     if not is_whole:
         body = body[: body.rfind(b"\n\n") + 2] if b"\n\n" in body else b""
+    if by == "anybody":
+        body = _COMMENTS.sub(b"", body)
     try:
-        events = read_frames(body)
+        events = [_counted(event, by) for event in read_frames(body)]
         check(events, whole=is_whole)
     except (AssertionError, msgspec.DecodeError, ValueError) as wrong:
         yield f"not a word of the grammar: {wrong}"
         return
     for event in events:
         yield from _event_faults(event)
+
+
+def _counted(told: Any, by: str) -> Any:
+    """The same event or message; a provider's own counts, right or wrong, are made right ones."""
+    if by != "anybody" or not isinstance(told, dict):
+        return told
+    usage = {"usage": dict.fromkeys(_COUNTS, 1)} if "usage" in told or told["type"] == "message_delta" else {}
+    return told | usage | ({"message": _counted(told["message"], by)} if "message" in told else {})
 
 
 def _event_faults(event: Mapping[str, object]) -> Iterator[str]:

@@ -12,6 +12,12 @@ from tests.support.chunks import Call, Turn, Usage
 from tests.support.seals import Teller, redacted, signature
 
 _REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens", "content_filter": "refusal"}
+_TOLD_AT_THE_END = (
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+)
 Parts = tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...], bytes]
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
@@ -40,9 +46,8 @@ def usage_of(usage: Usage, *, output: int) -> dict[str, Any]:
 
 def whole(turn: Turn, by: Teller) -> dict[str, Any]:
     """The `message` object. A `finish` that is none of Chat's words is a stop reason as it is."""
-    reason = _REASONS.get(turn.finish_reason, turn.finish_reason)
     usage = usage_of(turn.usage, output=turn.usage.completion)
-    return _message(by, content=_blocks(turn, by), stop_reason=reason, usage=usage)
+    return _message(by, content=_blocks(turn, by), usage=usage) | _stop(turn)
 
 
 def parts(turn: Turn, by: Teller) -> Parts:
@@ -55,15 +60,22 @@ def parts(turn: Turn, by: Teller) -> Parts:
             content.append(event("content_block_stop", index=index - 1))
         content += _block_events(block, index, turn)
     last = [event("content_block_stop", index=len(blocks) - 1)] if blocks else []
-    delta = {"stop_reason": _REASONS.get(turn.finish_reason, turn.finish_reason), "stop_sequence": None}
-    usage = {"output_tokens": turn.usage.completion}
-    finish = (*last, event("message_delta", delta=delta, usage=usage))
+    usage = {key: usage_of(turn.usage, output=turn.usage.completion)[key] for key in _TOLD_AT_THE_END}
+    finish = (*last, event("message_delta", delta=_stop(turn), usage=usage))
     return (event("message_start", message=start), PING), tuple(content), finish, event("message_stop")
 
 
 def _message(by: Teller, **members: Any) -> dict[str, Any]:
     fixed = {"id": f"msg_{by.mark}", "type": "message", "role": "assistant", "model": by.model}
     return fixed | {"stop_sequence": None} | members
+
+
+def _stop(turn: Turn) -> dict[str, Any]:
+    """Why the answer ended."""
+    reason = _REASONS.get(turn.finish_reason, turn.finish_reason)
+    stop = {"stop_reason": reason, "stop_sequence": "###" if reason == "stop_sequence" else None}
+    details = {"type": "refusal", "category": None, "explanation": "Not this."}
+    return stop | ({"stop_details": details} if reason == "refusal" else {})
 
 
 def _blocks(turn: Turn, by: Teller) -> list[dict[str, Any]]:

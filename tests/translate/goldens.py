@@ -25,6 +25,7 @@ from ccproxy_trio.translate.chat import ChatQuestion
 from ccproxy_trio.translate.dialect import resolve
 from ccproxy_trio.translate.question import Asked, Question, Sender
 from ccproxy_trio.translate.request import Target, Translated
+from ccproxy_trio.translate.responses.question import ResponsesQuestion
 from ccproxy_trio.translate.wires import put
 from ccproxy_trio.wire.anthropic import decode_request
 from ccproxy_trio.wire.faults import RequestRefused, Untranslatable
@@ -162,15 +163,16 @@ def _beside(golden: Golden) -> GoldenSettings:
     settings = msgspec.structs.replace(
         golden.settings, notes=question.notes, sent_headers=dict(question.outgoing().headers)
     )
-    if not isinstance(question, ChatQuestion):
-        return settings
-    translated = question.translated
-    return msgspec.structs.replace(
-        settings,
-        names=translated.names,
-        stop_sequences=translated.stop_sequences,
-        show_thinking=translated.show_thinking,
-    )
+    match question:
+        case ChatQuestion(translated=read) | (ResponsesQuestion() as read):
+            return msgspec.structs.replace(
+                settings,
+                names=read.names,
+                stop_sequences=read.stop_sequences,
+                show_thinking=read.show_thinking,
+            )
+        case _:
+            return settings
 
 
 def rows(name: str) -> dict[str, list[str]]:

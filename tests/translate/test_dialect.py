@@ -7,6 +7,7 @@ import pytest
 from ccproxy_trio.settings.model import DialectOptions, ProfileName
 from ccproxy_trio.translate import profiles
 from ccproxy_trio.translate.dialect import Dialect, differences, reason, resolve
+from ccproxy_trio.translate.native.profiles import NATIVE
 from tests.translate.asking import dialect, provider
 
 
@@ -59,6 +60,113 @@ def test_api_version_means_azure() -> None:
 )  # fmt: skip
 def test_reason_says_what_was_chosen_and_why(asked: Any, model: str, sentence: str) -> None:
     assert reason(asked, model) == sentence
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "wire", "sentence"),
+    [
+        (provider("auto", base_url="https://api.anthropic.com"), "m", "anthropic",
+         "profile anthropic: chosen by the host api.anthropic.com; wire anthropic: the profile's"),
+        (provider("auto", base_url="https://api.deepseek.com/anthropic/"), "m", "anthropic",
+         "profile deepseek: chosen by the host api.deepseek.com; "
+         "wire anthropic: chosen by the address, which ends in /anthropic"),
+        (provider("auto", base_url="https://api.kimi.com/coding"), "m", "anthropic",
+         "profile moonshot: chosen by the host api.kimi.com; "
+         "wire anthropic: chosen by the address, which ends in /coding"),
+        (provider("auto", base_url="https://api.kimi.com/coding/v1"), "m", "chat",
+         "profile moonshot: chosen by the host api.kimi.com"),
+        (provider("auto", base_url="https://x.example/anthropic/v1/messages"), "gpt-5", "anthropic",
+         "profile openai: chosen by the model's name gpt-5; "
+         "wire anthropic: chosen by the address, which ends in /anthropic/v1/messages"),
+        (provider("generic", wire="anthropic"), "m", "anthropic",
+         "profile generic: configured; wire anthropic: configured"),
+        (provider("auto", base_url="https://api.deepseek.com/anthropic", wire="chat"), "m", "chat",
+         "profile deepseek: chosen by the host api.deepseek.com; wire chat: configured"),
+        (provider("anthropic", wire="chat"), "m", "chat", "profile anthropic: configured; wire chat: configured"),
+    ],
+)  # fmt: skip
+def test_the_wire_is_told_with_its_reason_where_there_was_something_to_choose(
+    asked: Any, model: str, wire: str, sentence: str
+) -> None:
+    assert resolve(asked, model).wire == wire
+    assert reason(asked, model) == sentence
+
+
+NEEDS_IT = profiles.ModelRule(None, "needs-it", DialectOptions(wire="responses", vision=False))
+
+
+@pytest.mark.parametrize(
+    ("asked", "wire"),
+    [
+        (provider("auto", base_url="https://api.openai.com/v1"), "responses"),
+        (provider("openai"), "responses"),
+        (provider("auto", base_url="https://x.example", api_version="2024-10-21"), "responses"),
+        (provider("auto", base_url="https://x.example/v1"), "chat"),
+        (provider("auto", base_url="https://x.example/v1", wire="responses"), "responses"),
+        (provider("openai", wire="chat"), "chat"),
+    ],
+)
+def test_a_models_name_alone_says_nothing_of_the_wire(
+    asked: Any, wire: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that calls its model as OpenAI does may speak nothing but Chat Completions."""
+    monkeypatch.setattr("ccproxy_trio.translate.dialect.MODELS", (NEEDS_IT,))
+    chosen = resolve(asked, "gpt-5-needs-it")
+    assert (chosen.profile in ("openai", "azure"), chosen.wire, chosen.vision) == (True, wire, False)
+
+
+NATIVE_SWITCHES = ("mid_system", "thinking_style", "output_cap", "efforts", "leave_out")
+ALL_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+
+
+@pytest.mark.parametrize(
+    ("model", "mid_system", "style", "cap", "efforts", "takes_effort"),
+    [
+        ("claude-3-haiku-20240307", "user", "none", 4_096, ALL_EFFORTS, False),
+        ("claude-3-opus-20240229", "user", "none", 4_096, ALL_EFFORTS, False),
+        ("claude-3-5-haiku-20241022", "user", "none", 8_192, ALL_EFFORTS, False),
+        ("claude-3.5-sonnet", "user", "none", 8_192, ALL_EFFORTS, False),
+        ("claude-3-7-sonnet-20250219", "user", "budget", None, ALL_EFFORTS, False),
+        ("claude-opus-4-20250514", "user", "budget", 32_000, ALL_EFFORTS, False),
+        ("claude-opus-4-1", "user", "budget", 32_000, ALL_EFFORTS, False),
+        ("claude-opus-4@20250514", "user", "budget", 32_000, ALL_EFFORTS, False),
+        ("claude-sonnet-4-20250514", "user", "budget", 64_000, ALL_EFFORTS, False),
+        ("anthropic.claude-sonnet-4-5-20250929-v1:0", "user", "budget", 64_000, ALL_EFFORTS, False),
+        ("anthropic/claude-sonnet-4.5", "user", "budget", 64_000, ALL_EFFORTS, False),
+        ("claude-haiku-4-5-20251001", "user", "budget", 64_000, ALL_EFFORTS, False),
+        ("claude-opus-4-5", "user", "budget", 64_000, ("low", "medium", "high"), True),
+        ("claude-opus-4-6", "user", "any", None, ("low", "medium", "high", "max"), True),
+        ("claude-sonnet-4-6", "user", "any", 64_000, ("low", "medium", "high", "max"), True),
+        ("claude-opus-4-7", "user", "adaptive", None, ALL_EFFORTS, True),
+        ("claude-opus-4-8", "keep", "adaptive", None, ALL_EFFORTS, True),
+        ("claude-sonnet-5", "keep", "adaptive", None, ALL_EFFORTS, True),
+        ("claude-fable-5-20260901", "keep", "adaptive", None, ALL_EFFORTS, True),
+        ("claude-of-tomorrow", "keep", "any", None, ALL_EFFORTS, True),
+    ],
+)
+def test_families_of_anthropic(
+    model: str, mid_system: str, style: str, cap: int | None, efforts: tuple[str, ...], takes_effort: bool
+) -> None:
+    leave_out = () if takes_effort else ("output_config.effort",)
+    assert facts("anthropic", model, *NATIVE_SWITCHES) == (mid_system, style, cap, efforts, leave_out)
+
+
+@pytest.mark.parametrize("profile", sorted(profiles.PROFILES))
+def test_an_unknown_server_of_anthropics_wire_is_taken_for_anthropic(profile: str) -> None:
+    chosen = dialect(profile, wire="anthropic")
+    if profile in NATIVE:
+        assert (chosen.betas, chosen.server_tools, chosen.mid_system) == ("none", False, "user")
+        assert {"context_management", "metadata", "tools.defer_loading"} <= set(chosen.leave_out)
+    else:
+        shown = ("wire", "mid_system", "files", "file_urls", "betas", "server_tools", "thinking_blocks", "leave_out")
+        assert [getattr(chosen, name) for name in shown] == ["anthropic", "keep", True, True, "all", True, "signed", ()]
+
+
+def test_what_a_model_lacks_is_left_out_beside_what_its_server_does_not_read() -> None:
+    known = dialect("openrouter", model="anthropic/claude-haiku-4.5", wire="anthropic")
+    assert {"output_config.effort", "context_management"} <= set(known.leave_out)
+    assert (known.thinking_blocks, known.key_header) == ("signed", "authorization")
+    assert dialect("openrouter", model="anthropic/claude-haiku-4.5", wire="anthropic", leave_out=[]).leave_out == ()
 
 
 def facts(profile: str, model: str, *names: str) -> tuple[Any, ...]:

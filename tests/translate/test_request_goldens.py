@@ -10,11 +10,13 @@ from tests.golden.__main__ import ROOMS, difference, main, write
 from tests.support.goldens import Rewritten
 from tests.support.validation import violations
 from tests.support.validation_anthropic import violations as native_violations
+from tests.support.validation_responses import violations as responses_violations
 from tests.translate.goldens import REFUSED, REQUESTS, ROWS, Golden, load, load_all, rewritten, rows
 
 GOLDENS = load_all()
 ON_CHAT = [golden for golden in GOLDENS if golden.wire == "chat"]
 NATIVE = [golden for golden in GOLDENS if golden.wire == "anthropic"]
+ON_RESPONSES = [golden for golden in GOLDENS if golden.wire == "responses"]
 REFUSALS = load_all(REFUSED)
 each_golden = pytest.mark.parametrize("golden", GOLDENS, ids=[golden.name for golden in GOLDENS])
 each_refusal = pytest.mark.parametrize("golden", REFUSALS, ids=[golden.name for golden in REFUSALS])
@@ -82,6 +84,14 @@ def test_golden_request_on_anthropics_wire_is_one_that_the_anthropic_package_wou
     assert native_violations(golden.expected, betas=betas) == []
 
 
+@pytest.mark.parametrize("golden", ON_RESPONSES, ids=lambda golden: golden.name)
+def test_golden_request_on_the_responses_wire_is_one_that_the_openai_package_would_send(
+    golden: Golden,
+) -> None:
+    """Reasoning among it: it comes back as `alpha` gave it, in front of what followed it."""
+    assert responses_violations(golden.expected, name="alpha") == []
+
+
 def test_every_profile_says_what_its_requests_may_hold() -> None:
     assert EXTRAS.keys() == PROFILES.keys()
     assert {golden.settings.profile for golden in GOLDENS} == PROFILES.keys()
@@ -118,6 +128,8 @@ def keys_outside_of_schemas(value: Any) -> set[str]:
 )
 def test_no_golden_upstream_request_has_a_key_that_only_anthropic_knows(golden: Golden) -> None:
     allowed = EXTRAS[golden.settings.profile]
+    if golden in ON_RESPONSES:
+        allowed |= {"encrypted_content"}  # OpenAI's own, of the same name
     assert keys_outside_of_schemas(golden.expected) & (_ANTHROPIC_ONLY - allowed) == set()
 
 

@@ -30,7 +30,7 @@ from ccproxy_trio.wire.blocks import (
     UserBlock,
     WebSearchResultBlock,
 )
-from ccproxy_trio.wire.openai import ImagePart, Part, TextPart
+from ccproxy_trio.wire.openai import FilePart, ImagePart, TextPart
 from ccproxy_trio.wire.tools import ToolAdditionBlock, ToolRemovalBlock
 
 _BY_ANTHROPIC = ServerToolUseBlock | ServerResultBlock | McpToolUseBlock | McpToolListingBlock
@@ -116,17 +116,14 @@ def _instead(block: object, raw: Raw, where: str, context: Context) -> list[Raw]
 
 
 def _parts(block: UserBlock, where: str, context: Context) -> list[Raw]:
-    return [_native(part) for part in user_parts(block, where, context)]
+    # Nothing becomes a file: that is what such a block is not to be.
+    return [_native(part) for part in user_parts(block, where, context) if not isinstance(part, FilePart)]
 
 
-def _native(part: Part) -> Raw:
-    match part:
-        case TextPart(text=text):
-            return text_block(text)
-        case ImagePart(image_url=image):
-            return made({"type": "image", "source": _source(image.url)})
-        case _:
-            raise AssertionError("a file became a file where none is taken")
+def _native(part: TextPart | ImagePart) -> Raw:
+    if isinstance(part, TextPart):
+        return text_block(part.text)
+    return made({"type": "image", "source": _source(part.image_url.url)})
 
 
 def _source(url: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ reminder that comes between a call and its result waits for the last of the resu
 """
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import msgspec
 from msgspec import Raw
@@ -77,6 +78,8 @@ class Instructions:
                     self._user(message, raw)
                 case AssistantMessage():
                     self._assistant(message, raw)
+                case _:
+                    assert_never(message)
         self._say()
         return [turn.written() for turn in self._turns]
 

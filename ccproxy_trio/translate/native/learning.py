@@ -18,11 +18,11 @@ from ccproxy_trio.translate.effort import SCALE
 from ccproxy_trio.translate.native.headers import betas_in
 from ccproxy_trio.translate.native.offer import is_run_by_anthropic
 from ccproxy_trio.translate.native.paths import ESSENTIAL, chains_to, may_go, path_of
-from ccproxy_trio.translate.native.places import Place, place_of, type_of
+from ccproxy_trio.translate.native.places import place_of, steps, type_of
 from ccproxy_trio.translate.native.refusals import About, efforts, extra, is_unfit, places, said
 from ccproxy_trio.translate.question import Asked
 from ccproxy_trio.translate.refusals import subject
-from ccproxy_trio.wire.anthropic import NoChoice
+from ccproxy_trio.wire.anthropic import NoChoice, SystemMessage
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 from ccproxy_trio.wire.tools import Tool
 
@@ -114,7 +114,8 @@ def _betas(refusal: Refusal) -> Iterator[Lesson]:
 
 
 def _role(refusal: Refusal) -> Iterator[Lesson]:
-    if refusal.dialect.mid_system == "keep" and b'"system"' in refusal.sent:
+    said = any(isinstance(message, SystemMessage) for message in refusal.asked.request.messages)
+    if said and refusal.dialect.mid_system == "keep":
         yield Lesson("messages.role", Switches(mid_system="user"))
 
 
@@ -193,6 +194,7 @@ _BY_TYPE: Mapping[str, About] = {
     "thinking": About.THOUGHTS,
     "redacted_thinking": About.THOUGHTS,
 }
+_WHAT_A_TOOL_IS = frozenset({"type", "custom", "name", "input_schema"})
 _NO_SERVER_TOOLS = Lesson("tools.type", Switches(server_tools=False))
 
 
@@ -217,16 +219,17 @@ def _server_tools(refusal: Refusal) -> Iterator[Lesson]:
     foreign = [tool for tool in refusal.asked.request.tools or () if is_run_by_anthropic(tool)]
     if not foreign or not is_unfit(message):
         return
-    named = [place_of(path, refusal.sent) for path in places(message)]
-    if any(_is_foreign(place) for place in named) or (
+    named = places(message)
+    if any(_is_foreign(path, refusal.sent) for path in named) or (
         not named and any((tool.type or "") in message for tool in foreign)
     ):
         yield _NO_SERVER_TOOLS
 
 
-def _is_foreign(place: Place) -> bool:
-    """Whether a place is such a tool, or the part of it that says what it is."""
-    if place.chain[:1] != ("tools",) or place.chain[1:] not in ((), ("type",)):
+def _is_foreign(path: str, sent: bytes) -> bool:
+    """Whether a path leads to such a tool, or to what says what it is."""
+    place, last = place_of(path, sent), steps(path)[-1]
+    if place.chain[:1] != ("tools",) or not (last.isdigit() or last in _WHAT_A_TOOL_IS):
         return False
     return is_run_by_anthropic(msgspec.json.decode(place.element, type=Tool))
 

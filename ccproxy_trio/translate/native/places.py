@@ -39,12 +39,17 @@ def type_of(block: Raw) -> str:
         return ""
 
 
+def steps(path: str) -> list[str]:
+    """The names and numbers of a path."""
+    return re.findall(r"[^.\[\]]+", path)
+
+
 def place_of(path: str, body: bytes) -> Place:
     """Follow a path as far as it leads."""
     value = element = Raw(body)
     chain: tuple[str, ...] = ()
     is_there = is_element = passed_type = False
-    for step in re.findall(r"[^.\[\]]+", path):
+    for step in steps(path):
         inside = _step(value, step, is_type=not passed_type and step == type_of(value))
         is_there = inside is not None
         passed_type = passed_type or not is_there

@@ -41,7 +41,9 @@ FULL: dict[str, Any] = {
 def replaced(written: bytes, **changes: bytes) -> bytes:
     for name, value in changes.items():
         before = json.dumps(json.loads(written)[name], separators=(",", ":")).encode()
-        written = written.replace(b'"%s":%s' % (name.encode(), before), b'"%s":%s' % (name.encode(), value), 1)
+        written = written.replace(
+            b'"%s":%s' % (name.encode(), before), b'"%s":%s' % (name.encode(), value), 1
+        )
     return written
 
 
@@ -60,14 +62,20 @@ def test_an_answer_is_always_asked_for_as_a_stream_unless_the_provider_cannot() 
 
 _NAMES = st.sampled_from(["a", "é", "input", "cache_control", "x\\y", '"', "messages2"])
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(_NAMES, inside, max_size=3),
     max_leaves=6,
 )
 
 
 @given(_JSON, st.booleans(), st.sampled_from([None, 1]))
-def test_whatever_clients_put_beside_what_is_known_keeps_its_bytes(odd: Any, escaped: bool, blanks: Any) -> None:
+def test_whatever_clients_put_beside_what_is_known_keeps_its_bytes(
+    odd: Any, escaped: bool, blanks: Any
+) -> None:
     what = body(
         user({"type": "text", "text": "a", "odd": odd}, {"type": "future", "odd": odd}),
         assistant(call("t1", odd=odd)),
@@ -145,7 +153,9 @@ def test_a_valid_request_stays_valid(
 ) -> None:
     messages: list[dict[str, Any]] = []
     for number, (said, instruction, answer, calls) in enumerate(turns):
-        results = [block for block in messages[-1]["content"] if block["type"] == "tool_use"] if messages else []
+        results = (
+            [block for block in messages[-1]["content"] if block["type"] == "tool_use"] if messages else []
+        )
         messages.append(user(*(result(block["id"]) for block in results), *said))
         messages += [instruct(instruction)] if instruction else []
         messages.append(assistant(*answer, *(call(f"t{number}{each}") for each in range(calls))))
