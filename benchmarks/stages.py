@@ -50,7 +50,11 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
             "ccproxy_trio/wire/search.py",
         ),
         "upstream transport": ("ccproxy_trio/upstream/", "httpx/", "httpcore/", "anyio/"),
-        "answer: SSE and chunks": ("ccproxy_trio/wire/sse.py", "ccproxy_trio/wire/chunks.py"),
+        "answer: SSE and chunks": (
+            "ccproxy_trio/wire/sse.py",
+            "ccproxy_trio/wire/chunks.py",
+            "ccproxy_trio/wire/response_events.py",
+        ),
         "answer: translate": tuple(
             f"ccproxy_trio/translate/{name}.py"
             for name in (
@@ -59,7 +63,10 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
                 "carry",
                 "emit",
                 "fold",
+                "hearing",
                 "parts",
+                "responses/heard",
+                "responses/reader",
                 "stops",
                 "stream",
                 "think",

@@ -112,12 +112,7 @@ def decode_event(payload: bytes) -> ResponseEvent:
     Raises:
         UpstreamFault: PROTOCOL, for anything else: skipping it would make a cut answer look whole.
     """
-    try:
-        if not payload.isascii():
-            payload.decode()  # what is passed on unread would otherwise never be looked at
-    except ValueError as error:
-        raise _no_response() from error
-    return _decoded(_event_decoder, payload)
+    return _decoded(_event_decoder, _in_unicode(payload))
 
 
 def decode_response(payload: bytes) -> Response:
@@ -126,7 +121,7 @@ def decode_response(payload: bytes) -> Response:
     Raises:
         UpstreamFault: PROTOCOL, for anything else.
     """
-    return _decoded(_response_decoder, payload)
+    return _decoded(_response_decoder, _in_unicode(payload))
 
 
 def decode_item(raw: Raw) -> OutputItem | None:
@@ -157,6 +152,16 @@ def decode_response_counts(usage: Raw) -> ResponseCounts | None:
         return _counts_decoder.decode(usage)
     except (ValueError, RecursionError):
         return None
+
+
+def _in_unicode(payload: bytes) -> bytes:
+    """The payload itself: what of it is passed on unread would otherwise never be looked at."""
+    try:
+        if not payload.isascii():
+            payload.decode()
+    except ValueError as error:
+        raise _no_response() from error
+    return payload
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Decoded], payload: bytes | Raw) -> _Decoded:

@@ -17,6 +17,7 @@ from tests.support.grammar import check, check_frames
 ALL = {golden.name: golden for golden in error_goldens.load_all()}
 _ANTHROPIC = {  # what the status of an error means there
     400: {"invalid_request_error"},
+    401: {"authentication_error"},
     402: {"billing_error"},
     404: {"not_found_error"},
     429: {"rate_limit_error"},

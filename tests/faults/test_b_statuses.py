@@ -241,7 +241,7 @@ KEYS: dict[Wire, dict[str, Reply]] = {
     },
 }
 AZURE_401 = error_reply(401, code="401", message="Access denied due to invalid subscription key.")
-AZURE = "2024-10-21"
+AZURE = "2025-04-01-preview"
 
 
 async def test_b05_a_rejected_key_opens_at_once_and_falls_over(

@@ -133,7 +133,7 @@ def test_another_spelling_of_passthrough_is_no_key(slip: str) -> None:
 @pytest.mark.parametrize("name", ["Authorization", "x-api-key", "API-Key"])
 def test_a_header_of_ours_must_not_take_the_place_of_the_clients_credentials(name: str) -> None:
     (found,) = faults(passing(custom_headers={name: "value"}))
-    assert found.startswith(f'providers[0].custom_headers{"" if name.isalpha() else "["}')
+    assert found.startswith(f"providers[0].custom_headers{'' if name.isalpha() else '['}")
     assert "would replace what the client sends" in found
 
 

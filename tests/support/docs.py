@@ -21,6 +21,8 @@ from ccproxy_trio.settings.model import DialectOptions
 from ccproxy_trio.simulation.outage import KINDS
 from ccproxy_trio.translate.adjust import PARTS
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.native.profiles import ITSELF, NATIVE, NATIVE_MODELS
+from ccproxy_trio.translate.native.refusals import WORDS
 from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
 from ccproxy_trio.translate.stops import ENDINGS, REASONS, Ending
 from ccproxy_trio.translate.vocabularies import VOCABULARIES
@@ -90,6 +92,34 @@ def _models() -> str:
     ]
     rows += [("all", f"host {code(host)}", _switches(switches)) for host, switches in SERVERS]
     return table(("profiles", "pattern", "switches"), rows)
+
+
+def _native() -> str:
+    told: dict[str, list[str]] = {}
+    for profile, switches in NATIVE.items():
+        told.setdefault(_switches(switches), []).append(profile)
+    rows = [("any other", _switches(ITSELF)), *((", ".join(names), told) for told, names in told.items())]
+    return table(("profiles", "switches"), rows)
+
+
+def _native_models() -> str:
+    rows = [
+        (
+            ", ".join(sorted(rule.profiles)) if rule.profiles else "all",
+            code(rule.pattern),
+            _switches(rule.switches),
+        )
+        for rule in NATIVE_MODELS
+    ]
+    return table(("profiles", "pattern", "switches"), rows)
+
+
+def _native_words() -> str:
+    said: dict[str, list[str]] = {}
+    for words in WORDS:
+        said.setdefault(words.about.value, []).append(words.source)
+    rows = [(about, "; ".join(dict.fromkeys(sources))) for about, sources in said.items()]
+    return table(("what is refused", "whose words are known"), rows)
 
 
 def _lessons() -> str:
@@ -189,6 +219,9 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "profiles": _profiles,
     "choosing": _choosing,
     "models": _models,
+    "native": _native,
+    "native_models": _native_models,
+    "native_words": _native_words,
     "lessons": _lessons,
     "stops": _stops,
     "windows": _windows,

@@ -20,11 +20,11 @@ from typing import Any
 import msgspec
 import trio
 import trio.testing
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from ccproxy_trio.health.verdict import judge
 from ccproxy_trio.journal import AttemptEnded
-from ccproxy_trio.settings.model import Settings
+from ccproxy_trio.settings.model import DialectOptions, Settings, Wire
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.question import Outgoing
@@ -42,7 +42,10 @@ _HEADERS = ("content-type", "retry-after", "x-should-retry")
 
 
 class Case(Struct, frozen=True, forbid_unknown_fields=True):
-    """`case.json`. `context_window` in tokens."""
+    """`case.json`. `context_window` in tokens; `wire` is configured where it is given.
+
+    `login` is what the client sends as `authorization`: its own key, where `key` is to have it passed on.
+    """
 
     shows: str
     status: int = 200
@@ -53,6 +56,8 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     streams: bool = False
     request: dict[str, Any] = {}
     context_window: int | None = None
+    wire: Wire | None = None
+    login: str | None = None
 
 
 class Golden(Struct, frozen=True):
@@ -141,7 +146,8 @@ async def _outcome(golden: Golden) -> dict[str, Any]:
     upstreams: dict[str, Any] = {case.provider: upstream}
     async with virtual_house(_settings(case), **upstreams) as house:
         client = Client(house.connect())
-        await client.post({"stream": case.streams, **case.request})
+        login = {} if case.login is None else {"authorization": case.login}
+        await client.post({"stream": case.streams, **case.request}, **login)
         status = await client.head()
         body = await client.body()
         snapshot = await house.snapshot(case.provider)
@@ -166,7 +172,10 @@ async def _outcome(golden: Golden) -> dict[str, Any]:
 def _settings(case: Case) -> Settings:
     settings = settings_for(case.provider, key=case.key, patience=0.0)
     provider = msgspec.structs.replace(
-        settings.providers[0], profile=case.profile, context_window=case.context_window
+        settings.providers[0],
+        profile=case.profile,
+        context_window=case.context_window,
+        options=DialectOptions(wire=UNSET if case.wire is None else case.wire),
     )
     return msgspec.structs.replace(settings, providers=(provider,))
 

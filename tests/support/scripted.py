@@ -247,7 +247,9 @@ class ScriptedProvider:
                 assert_never(wire)
 
     def _models_path(self) -> str:
-        return "/openai/models" if self.api_version else "/v1/models"
+        if self.api_version:
+            return "/anthropic/v1/models" if self.wire == "anthropic" else "/openai/models"
+        return "/v1/models"
 
     def _models(self) -> dict[str, Any]:
         if self.wire == "anthropic":

@@ -82,7 +82,8 @@ def test_reason_says_what_was_chosen_and_why(asked: Any, model: str, sentence: s
          "profile generic: configured; wire anthropic: configured"),
         (provider("auto", base_url="https://api.deepseek.com/anthropic", wire="chat"), "m", "chat",
          "profile deepseek: chosen by the host api.deepseek.com; wire chat: configured"),
-        (provider("anthropic", wire="chat"), "m", "chat", "profile anthropic: configured; wire chat: configured"),
+        (provider("anthropic", wire="chat"), "m", "chat",
+         "profile anthropic: configured; wire chat: configured"),
     ],
 )  # fmt: skip
 def test_the_wire_is_told_with_its_reason_where_there_was_something_to_choose(
@@ -158,15 +159,36 @@ def test_an_unknown_server_of_anthropics_wire_is_taken_for_anthropic(profile: st
         assert (chosen.betas, chosen.server_tools, chosen.mid_system) == ("none", False, "user")
         assert {"context_management", "metadata", "tools.defer_loading"} <= set(chosen.leave_out)
     else:
-        shown = ("wire", "mid_system", "files", "file_urls", "betas", "server_tools", "thinking_blocks", "leave_out")
-        assert [getattr(chosen, name) for name in shown] == ["anthropic", "keep", True, True, "all", True, "signed", ()]
+        shown = (
+            "wire",
+            "mid_system",
+            "files",
+            "file_urls",
+            "betas",
+            "server_tools",
+            "thinking_blocks",
+            "leave_out",
+        )
+        assert [getattr(chosen, name) for name in shown] == [
+            "anthropic",
+            "keep",
+            True,
+            True,
+            "all",
+            True,
+            "signed",
+            (),
+        ]
 
 
 def test_what_a_model_lacks_is_left_out_beside_what_its_server_does_not_read() -> None:
     known = dialect("openrouter", model="anthropic/claude-haiku-4.5", wire="anthropic")
     assert {"output_config.effort", "context_management"} <= set(known.leave_out)
     assert (known.thinking_blocks, known.key_header) == ("signed", "authorization")
-    assert dialect("openrouter", model="anthropic/claude-haiku-4.5", wire="anthropic", leave_out=[]).leave_out == ()
+    assert (
+        dialect("openrouter", model="anthropic/claude-haiku-4.5", wire="anthropic", leave_out=[]).leave_out
+        == ()
+    )
 
 
 def facts(profile: str, model: str, *names: str) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ def fold_frames(frames: bytes) -> bytes:
 
 class _Folding:
     def __init__(self) -> None:
-        self._message: dict[str, Raw] | None = None
+        self._message: dict[str, Raw] = {}
         self._usage: dict[str, Raw] = {}
         self._blocks: list[_Growing] = []
         self._by_index: dict[bytes, _Growing] = {}
@@ -54,15 +54,15 @@ class _Folding:
                 pass  # what has no place in a message
 
     def whole(self) -> bytes:
-        if self._message is None or not self._is_over:
+        if not self._message or not self._is_over:
             raise ValueError("these frames are not a whole answer")
         content = [block.whole() for block in self._blocks]
         return msgspec.json.encode(self._message | {"content": content, "usage": self._usage})
 
     def _begin(self, event: Mapping[str, Raw]) -> None:
-        if self._message is None:  # once more is no more
+        if not self._message:  # once more is no more
             self._message = decode_members(bytes(event["message"]))
-            self._usage = decode_members(bytes(self._message["usage"]))
+            self._usage = _counts_of(self._message["usage"])
 
     def _start(self, event: Mapping[str, Raw]) -> None:
         block = _Growing(decode_members(bytes(event["content_block"])))
@@ -73,14 +73,17 @@ class _Folding:
         members = dict(event)
         del members["type"]
         self._count(members.pop("usage", Raw(b"{}")))
-        if self._message is not None:
-            self._message |= decode_members(bytes(members.pop("delta", Raw(b"{}")))) | members
+        self._message |= decode_members(bytes(members.pop("delta", Raw(b"{}")))) | members
 
     def _count(self, usage: Raw) -> None:
         """Totals overwrite what was told before; what is left out stays."""
-        if bytes(usage) not in _NOTHING:
-            counts = decode_members(bytes(usage))
-            self._usage |= {name: count for name, count in counts.items() if bytes(count) not in _NOTHING}
+        counts = _counts_of(usage)
+        self._usage |= {name: count for name, count in counts.items() if bytes(count) not in _NOTHING}
+
+
+def _counts_of(usage: Raw) -> dict[str, Raw]:
+    """The members of a `usage` object; something else tells nothing."""
+    return decode_members(bytes(usage)) if bytes(usage).lstrip().startswith(b"{") else {}
 
 
 class _Growing:

@@ -4,7 +4,7 @@ A new wording is a new pattern here; `learning.py` says what follows from each. 
 """
 
 import re
-from enum import Enum, auto
+from enum import Enum
 
 from msgspec import Struct
 
@@ -16,18 +16,18 @@ _NO = (
 class About(Enum):
     """What a refusal is about, where it is not just a member too many."""
 
-    SIGNATURE = auto()  # thinking of the history is not its own, or was changed
-    THOUGHTLESS = auto()  # a turn that calls tools does not begin with thinking
-    BETA = auto()  # of `anthropic-beta`
-    ROLE = auto()  # system messages between the turns
-    ORDER = auto()  # neighbouring messages of one role
-    ALWAYS_THINKS = auto()  # thinking cannot be switched off
-    ADAPTIVE = auto()  # thinking that the model measures itself
-    BUDGET = auto()  # thinking with a budget
-    THINKING = auto()  # thinking in any form
-    EFFORT = auto()
-    REFERENCE = auto()  # tool_reference blocks
-    THOUGHTS = auto()  # thinking blocks, as something that it does not know
+    SIGNATURE = "thinking of the history that is not its own, or was changed"
+    THOUGHTLESS = "a turn that calls tools without having thought"
+    BETA = "a value of `anthropic-beta`"
+    ROLE = "system messages between the turns"
+    ORDER = "neighbouring messages of one role"
+    ALWAYS_THINKS = "switching thinking off"
+    ADAPTIVE = "adaptive thinking"
+    BUDGET = "thinking with a budget"
+    THINKING = "thinking in any form"
+    EFFORT = "an effort"
+    REFERENCE = "tool_reference blocks"
+    THOUGHTS = "thinking blocks, as something unknown"
 
 
 class Words(Struct, frozen=True):

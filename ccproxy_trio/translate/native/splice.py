@@ -59,11 +59,12 @@ def _replace(out: list[bytes], data: Sequence[tuple[int, bytes]], edit: Edit) ->
     after = edit(before)
     if after == before:
         return
-    first = data[0][0]
-    end = out[first][len(out[first].rstrip(b"\r\n")) :]
+    first, text = data[0]
+    line = out[first].rstrip(b"\r\n")
+    name, end = line[: len(line) - len(text)], out[first][len(line) :]
     for place, _ in data:
         out[place] = b""
-    out[first] = b"".join(b"data: %b%b" % (line, end) for line in after.split(b"\n"))
+    out[first] = b"".join(name + each + end for each in after.split(b"\n"))
 
 
 def _completed(document: bytes, members: Mapping[str, bytes]) -> bytes:
@@ -96,4 +97,3 @@ def _members(document: bytes) -> Iterator[tuple[str, int, int]]:
         if mark in _OPENING:
             depth += 1
         end = token.end()
-

@@ -107,7 +107,7 @@ def _fitted(request: MessagesRequest, asked: ThinkingConfig, limit: int) -> Chan
     """A budget that the lowered limit leaves no room for, lowered with it."""
     budget = asked.budget_tokens
     # One that had no room before goes with a beta that allows it.
-    if budget is None or budget < limit or budget >= request.max_tokens:
+    if budget is None or budget < limit or False:
         return UNSET
     return _budget(budget, limit)
 

@@ -78,12 +78,13 @@ def test_what_the_client_may_know_of_the_answer_passes_back() -> None:
         "content-type": "text/event-stream",
     }
     others = {
-        **{"content-length": "5", "content-encoding": "gzip", "transfer-encoding": "chunked", "via": "1.1 x"},
-        **{
-            "set-cookie": "a=b",
-            "strict-transport-security": "max-age=1",
-            "server": "cloudflare",
-            "date": "x",
-        },
+        "content-length": "5",
+        "content-encoding": "gzip",
+        "transfer-encoding": "chunked",
+        "via": "1.1 x",
+        "set-cookie": "a=b",
+        "strict-transport-security": "max-age=1",
+        "server": "cloudflare",
+        "date": "x",
     }
     assert passed_back({**others, **known}) == tuple(known.items())

@@ -1,4 +1,4 @@
-"""What refusals on this wire teach: from a provider's sentence to the next request, and to the line for `options`."""
+"""What refusals on this wire teach: from a provider's sentence to the next request, and to `options`."""
 
 import json
 from typing import Any
@@ -60,7 +60,11 @@ def learned(message: str, dialect: Dialect | None = None, *, status: int = 400, 
 
 # what is said, the lesson's name, the switches that it changes
 ROWS: list[tuple[str, str, dict[str, Any]]] = [
-    ("context_management: Extra inputs are not permitted", "context_management", {"leave_out": ["context_management"]}),
+    (
+        "context_management: Extra inputs are not permitted",
+        "context_management",
+        {"leave_out": ["context_management"]},
+    ),
     (
         "tools.0.custom.defer_loading: Extra inputs are not permitted",
         "tools.defer_loading",
@@ -78,11 +82,16 @@ ROWS: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("output_config: Extra inputs are not permitted", "output_config", {"leave_out": ["output_config"]}),
     (
-        "[{'type': 'extra_forbidden', 'loc': ('body', 'context_management'), 'msg': 'Extra inputs are not permitted'}]",
+        "[{'type': 'extra_forbidden', 'loc': ('body', 'context_management'), 'msg': 'Extra inputs are not "
+        "permitted'}]",
         "context_management",
         {"leave_out": ["context_management"]},
     ),
-    ("unknown field `defer_loading`, expected one of `name`, `type`", "tools.defer_loading", {"leave_out": ["tools.defer_loading"]}),
+    (
+        "unknown field `defer_loading`, expected one of `name`, `type`",
+        "tools.defer_loading",
+        {"leave_out": ["tools.defer_loading"]},
+    ),
     ("Unknown parameter: 'metadata'.", "metadata", {"leave_out": ["metadata"]}),
     ("`temperature` is deprecated for this model.", "temperature", {"leave_out": ["temperature"]}),
     (
@@ -91,33 +100,50 @@ ROWS: list[tuple[str, str, dict[str, Any]]] = [
         {"leave_out": ["temperature"]},
     ),
     (
-        "Unexpected value(s) `effort-2025-11-24`, `context-1m-2025-08-07` for the `anthropic-beta` header. Please "
-        "consult our documentation at docs.anthropic.com or try again without the header.",
+        "Unexpected value(s) `effort-2025-11-24`, `context-1m-2025-08-07` for the `anthropic-beta` header. "
+        "Please consult our documentation at docs.anthropic.com or try again without the header.",
         "anthropic-beta",
         {"refused_betas": ["effort-2025-11-24", "context-1m-2025-08-07"]},
     ),
     ("invalid beta flag", "anthropic-beta", {"betas": "none"}),
-    ('messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, not "system" as '
-     "an input message role.", "messages.role", {"mid_system": "user"}),
+    (
+        'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, not '
+        '"system" as an input message role.',
+        "messages.role",
+        {"mid_system": "user"},
+    ),
     ("role 'system' is not supported on this model", "messages.role", {"mid_system": "user"}),
-    ("messages[1].role: unknown variant `system`, expected `user` or `assistant`", "messages.role", {"mid_system": "user"}),
+    (
+        "messages[1].role: unknown variant `system`, expected `user` or `assistant`",
+        "messages.role",
+        {"mid_system": "user"},
+    ),
     ("body.messages.1.role: Input should be 'user' or 'assistant'", "messages.role", {"mid_system": "user"}),
     (
-        "[{'type': 'literal_error', 'loc': ('body', 'messages', 1, 'role'), 'msg': \"Input should be 'user' or "
-        "'assistant'\", 'input': 'system'}]",
+        "[{'type': 'literal_error', 'loc': ('body', 'messages', 1, 'role'), 'msg': \"Input should be 'user' "
+        "or 'assistant'\", 'input': 'system'}]",
         "messages.role",
         {"mid_system": "user"},
     ),
     ("System message must be at the beginning.", "messages.role", {"mid_system": "user"}),
     ('Messages API 不支持 role="system"', "messages.role", {"mid_system": "user"}),
-    ("Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...", "messages.order", {"merge_users": True}),
+    (
+        "Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...",
+        "messages.order",
+        {"merge_users": True},
+    ),
     ("adaptive thinking is not supported on this model", "thinking", {"thinking_style": "budget"}),
     (
-        "thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags: 'disabled', 'enabled'",
+        "thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags: "
+        "'disabled', 'enabled'",
         "thinking",
         {"thinking_style": "budget"},
     ),
-    ("invalid thinking: only type=enabled is allowed for this model", "thinking", {"thinking_style": "budget"}),
+    (
+        "invalid thinking: only type=enabled is allowed for this model",
+        "thinking",
+        {"thinking_style": "budget"},
+    ),
     ("This model does not support thinking.", "thinking", {"thinking_style": "none"}),
     ("thinking: Extra inputs are not permitted", "thinking", {"thinking_style": "none"}),
     (
@@ -136,7 +162,8 @@ ROWS: list[tuple[str, str, dict[str, Any]]] = [
         {"efforts": ["low", "medium", "high"]},
     ),
     (
-        "failed to convert tool result content: unsupported content type in ContentBlockParamUnion: tool_reference",
+        "failed to convert tool result content: unsupported content type in ContentBlockParamUnion: "
+        "tool_reference",
         "messages.tool_reference",
         {"tool_references": False},
     ),
@@ -146,7 +173,8 @@ ROWS: list[tuple[str, str, dict[str, Any]]] = [
         {"tool_references": False},
     ),
     (
-        "messages.2.content.0: Input tag 'thinking' found using 'type' does not match any of the expected tags: 'text'",
+        "messages.2.content.0: Input tag 'thinking' found using 'type' does not match any of the expected "
+        "tags: 'text'",
         "messages.thinking",
         {"thinking_blocks": "none"},
     ),
@@ -156,19 +184,24 @@ ROWS: list[tuple[str, str, dict[str, Any]]] = [
         {"thinking_blocks": "none"},
     ),
     (
-        "tools.1: Input tag 'web_search_20250305' found using 'type' does not match any of the expected tags: 'custom'",
+        "tools.1: Input tag 'web_search_20250305' found using 'type' does not match any of the "
+        "expected tags: 'custom'",
         "tools.type",
         {"server_tools": False},
     ),
     ("tools.1.type: Input should be 'custom'", "tools.type", {"server_tools": False}),
-    ("[{'type': 'missing', 'loc': ('body', 'tools', 1, 'input_schema'), 'msg': 'Field required'}]", "tools.type", {"server_tools": False}),
+    (
+        "[{'type': 'missing', 'loc': ('body', 'tools', 1, 'input_schema'), 'msg': 'Field required'}]",
+        "tools.type",
+        {"server_tools": False},
+    ),
     ("unsupported tool type: web_search_20250305", "tools.type", {"server_tools": False}),
     (
         "max_tokens: 32000 > 8192, which is the maximum allowed number of output tokens for m",
         "max_tokens",
         {"output_cap": 8192},
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("message", "name", "switches"), ROWS)
@@ -250,8 +283,8 @@ def test_of_thinking_that_cannot_be_switched_off_nothing_is_said(message: str) -
     [
         "messages.2.content.0: Invalid `signature` in `thinking` block",
         "messages.2.content.0.thinking.signature: Field required",
-        "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be "
-        "modified. These blocks must remain as they were in the original response.",
+        "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message "
+        "cannot be modified. These blocks must remain as they were in the original response.",
     ],
 )
 def test_thinking_that_is_refused_goes_this_once(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The history on this wire: thinking that may stay, blocks that others do not take, system text between turns."""
+"""The history on this wire: thinking that may stay, blocks that not all take, system text between turns."""
 
 from typing import Any
 
@@ -113,7 +113,8 @@ def test_what_clears_thinking_goes_with_it(management: Any, after: Any) -> None:
         ("claude-haiku-4-5", {"type": "enabled", "budget_tokens": 31_999}, None),
         ("claude-haiku-4-5", {"type": "disabled"}, None),
         ("claude-opus-4-7", {"type": "enabled", "budget_tokens": 31_999}, {"type": "adaptive"}),
-        ("claude-opus-4-7", {"type": "enabled", "budget_tokens": 9, "display": "omitted"}, {"type": "adaptive", "display": "omitted"}),
+        ("claude-opus-4-7", {"type": "enabled", "budget_tokens": 9, "display": "omitted"},
+         {"type": "adaptive", "display": "omitted"}),
         ("claude-opus-4-7", {"type": "adaptive", "display": "updates"}, None),
         ("claude-opus-4-6", {"type": "enabled", "budget_tokens": 31_999}, None),
         ("claude-opus-4-6", {"type": "adaptive"}, None),
@@ -231,6 +232,9 @@ def test_changes_of_tools_go_from_the_models_turns_too() -> None:
 # -- system text between the turns -----------------------------------------------------------------------
 
 
+SAID, LAST = assistant("said"), user("last")
+
+
 def reminder(words: str) -> dict[str, Any]:
     return text(f"<system-reminder>\n{words}\n</system-reminder>")
 
@@ -240,7 +244,8 @@ def reminder(words: str) -> dict[str, Any]:
     [
         ([user("a"), instruct("s")], [user(text("a"), reminder("s"))]),
         ([user("a"), instruct("s"), user("b")], [user(text("a"), reminder("s")), user("b")]),
-        ([user("a"), assistant("b"), instruct("s"), user("c")], [user("a"), assistant("b"), user(reminder("s"), text("c"))]),
+        ([user("a"), assistant("b"), instruct("s"), user("c")],
+         [user("a"), assistant("b"), user(reminder("s"), text("c"))]),
         ([user("a"), assistant("b"), instruct("s")], [user("a"), assistant("b"), user(reminder("s"))]),
         ([user("a"), assistant("b"), instruct("s"), assistant("c"), user("d")],
          [user("a"), assistant("b"), user(reminder("s")), assistant("c"), user("d")]),
@@ -250,11 +255,12 @@ def reminder(words: str) -> dict[str, Any]:
          [user("a"), assistant(call("1")), user(result("1"), reminder("s")), assistant("b"), user("c")]),
         ([user("a"), assistant(call("1"), call("2")), user(result("1")), instruct("s"), user(result("2"))],
          [user("a"), assistant(call("1"), call("2")), user(result("1"), result("2"), reminder("s"))]),
-        ([user("a"), assistant(call("1"), call("2")), user(result("1")), instruct("s"), assistant("b"), user("c")],
-         [user("a"), assistant(call("1"), call("2")), user(result("1"), reminder("s")), assistant("b"), user("c")]),
+        ([user("a"), assistant(call("1"), call("2")), user(result("1")), instruct("s"), SAID, LAST],
+         [user("a"), assistant(call("1"), call("2")), user(result("1"), reminder("s")), SAID, LAST]),
         ([user("a"), assistant(call("1")), instruct("s"), user("never mind")],
          [user("a"), assistant(call("1")), user(reminder("s"), text("never mind"))]),
-        ([user("a"), assistant(call("1")), instruct("s")], [user("a"), assistant(call("1")), user(reminder("s"))]),
+        ([user("a"), assistant(call("1")), instruct("s")],
+         [user("a"), assistant(call("1")), user(reminder("s"))]),
         ([user("a"), instruct("s", clear_at="next_user_message"), user("b")], [user("a"), user("b")]),
         ([user("a"), instruct("")], [user("a")]),
         ([user("a"), instruct(text("s"), text("t"))], [user(text("a"), reminder("s\n\nt"))]),

@@ -119,6 +119,9 @@ SENT = encoded(
 )
 
 
+MARKED = ("messages", "content", "cache_control")
+
+
 @pytest.mark.parametrize(
     ("path", "chain", "is_there", "is_element"),
     [
@@ -126,8 +129,8 @@ SENT = encoded(
         ("tools[0].defer_loading", ("tools", "defer_loading"), True, False),
         ("messages.0.content.0.text.text", ("messages", "content", "text"), True, False),
         ("messages.0.content.0.text", ("messages", "content"), False, True),
-        ("messages.0.content.0.cache_control.ephemeral.scope", ("messages", "content", "cache_control", "scope"), True, False),
-        ("messages.1.content.0.thinking.cache_control", ("messages", "content", "cache_control"), True, False),
+        ("messages.0.content.0.cache_control.ephemeral.scope", (*MARKED, "scope"), True, False),
+        ("messages.1.content.0.thinking.cache_control", MARKED, True, False),
         ("messages.1.content.0", ("messages", "content"), True, True),
         ("messages.7", ("messages",), False, False),
         ("model.inside", ("model",), False, False),

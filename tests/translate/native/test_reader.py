@@ -142,7 +142,20 @@ def test_what_an_empty_delta_may_follow() -> None:
     ]
     reads = [frame(event) for event in answer(blocks)]
     told = [(part.act, part.takes) for part in passages(parts_of(*reads)) if part.act.startswith("content_")]
-    takes = ["thinking", "thinking", None, None, "text", "text", None, "tool_use", "tool_use", None, None, None]
+    takes = [
+        "thinking",
+        "thinking",
+        None,
+        None,
+        "text",
+        "text",
+        None,
+        "tool_use",
+        "tool_use",
+        None,
+        None,
+        None,
+    ]
     assert [taken for _, taken in told] == takes
 
 
@@ -177,7 +190,12 @@ def test_the_last_part_tells_how_it_ended_and_what_it_cost() -> None:
 def test_totals_overwrite_what_was_told_before_and_nonsense_tells_nothing(
     began: Any, ended: Any, usage: Usage | None
 ) -> None:
-    events = [message_start(usage=began), *text_block(0, "x"), message_delta() | {"usage": ended}, MESSAGE_STOP]
+    events = [
+        message_start(usage=began),
+        *text_block(0, "x"),
+        message_delta() | {"usage": ended},
+        MESSAGE_STOP,
+    ]
     finished = parts_of(stream_of(events))[-1]
     assert isinstance(finished, Finished)
     assert finished.usage == usage
@@ -211,7 +229,8 @@ def test_only_the_end_ends_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "block", [[], text_block(0), text_block(0, ""), thinking_block(0, ""), [start(0, {"type": "redacted_thinking"})]]
+    "block",
+    [[], text_block(0), text_block(0, ""), thinking_block(0, ""), [start(0, {"type": "redacted_thinking"})]],
 )
 @pytest.mark.parametrize("reason", ["end_turn", "tool_use", None])
 def test_an_answer_without_anything_to_show_is_empty(block: Any, reason: str | None) -> None:
@@ -293,13 +312,21 @@ def test_an_error_is_seen_in_whatever_form(raw: bytes) -> None:
         [*HELLO[:3], frame(delta(0, "text_delta", "x")) * 2 + frame(delta(0, "signature_delta", "x"))],
         [message_start(), b"event: content_block_start\ndata: {\n\n"],
         [message_start(), b"event: content_block_start\ndata: {}\n\n"],
-        [*HELLO[:3], b'event: content_block_delta\ndata: {"index":0,"delta":{"type":"text_delta","text":"x}\n\n'],
-        [*HELLO[:3], b'event: content_block_delta\ndata: {"index":0,"delta":{"type":"text_delta","text":"\xff"}}\n\n'],
+        [
+            *HELLO[:3],
+            b'event: content_block_delta\ndata: {"index":0,"delta":{"type":"text_delta","text":"x}\n\n',
+        ],
+        [
+            *HELLO[:3],
+            b'event: content_block_delta\ndata: {"index":0,"delta":{"type":"text_delta","text":"\xff"}}\n\n',
+        ],
         [*HELLO[:3], b"event: content_block_delta\ndata: {}\n\n" * 2],
         [b"event: message_start\ndata: []\n\n"],
         [b"event: content_block_stop\ndata: 7\n\n"],
         [b"event: message_delta\ndata: " + b"[" * 5000 + b"\n\n"],
-        [b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"delta":{"content":"x"}}]}\n\n'],
+        [
+            b'data: {"id":"chatcmpl-1","object":"chunk","choices":[{"delta":{"content":"x"}}]}\n\n'
+        ],
         [b"data: {}\n\n"],
         [b"data: <html>\n\n"],
     ],
@@ -324,7 +351,9 @@ def test_events_without_a_name_get_one() -> None:
 
 
 def test_a_message_in_an_event_stream_is_told_as_events() -> None:
-    body = json.dumps({**message_start()["message"], "content": [{"type": "text", "text": "Hello"}]}, indent=1)
+    body = json.dumps(
+        {**message_start()["message"], "content": [{"type": "text", "text": "Hello"}]}, indent=1
+    )
     events = read_events(relayed(body.encode() + b"\n\n"))
     assert [event["type"] for event in events] == [
         *("message_start", "content_block_start", "content_block_delta", "content_block_stop"),
@@ -374,12 +403,19 @@ def test_ids_of_calls_are_ours_where_they_may_come_again() -> None:
         tool_block(3, "Read", id="toolu_1"),
         [start(4, {"type": "server_tool_use", "id": "ws_1", "name": "web_search", "input": {}}), stop(4)],
         [start(5, {"type": "web_search_tool_result", "tool_use_id": "ws_1", "content": []}), stop(5)],
-        [start(6, {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}), stop(6)],
+        [
+            start(6, {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}),
+            stop(6),
+        ],
         [start(7, {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}), stop(7)],
         [start(8, {"type": "mcp_tool_use", "name": "x", "input": {}}), stop(8)],
         [start(9, {"type": "web_search_tool_result", "tool_use_id": "unheard", "content": []}), stop(9)],
     ]
-    told = [event["content_block"] for event in read_events(relayed(stream_of(answer(*blocks)))) if "content_block" in event]
+    told = [
+        event["content_block"]
+        for event in read_events(relayed(stream_of(answer(*blocks))))
+        if "content_block" in event
+    ]
     ids = [block.get("id", block.get("tool_use_id")) for block in told]
     assert ids[2] == "toolu_1"
     assert ids[6] == ids[7] == "srvtoolu_1"
@@ -407,7 +443,11 @@ def test_a_stop_without_a_block_is_left_out() -> None:
 
 
 def test_text_that_comes_with_the_start_of_its_block_is_told_as_a_delta() -> None:
-    block = [start(0, {"type": "text", "text": "Hello", "citations": None}), delta(0, "text_delta", " world"), stop(0)]
+    block = [
+        start(0, {"type": "text", "text": "Hello", "citations": None}),
+        delta(0, "text_delta", " world"),
+        stop(0),
+    ]
     told = read_events(relayed(stream_of(answer(block))))
     assert told[2]["content_block"] == {"type": "text", "text": "", "citations": None}
     assert [event["delta"]["text"] for event in told if event["type"] == "content_block_delta"] == [
@@ -463,9 +503,13 @@ def test_harmless_oddities_pass_as_they_came(oddity: bytes, place: int) -> None:
         answer(text_block(0, "x"), text_block(0, "y")),
         [message_start(), *text_block(0, "x"), MESSAGE_STOP],
         [message_start(), *text_block(0, "x"), {"type": "message_delta"}, MESSAGE_STOP],
-        answer([*text_block(0, "x")[:2], *text_block(1, "y")[:2], delta(0, "text_delta", "z"), stop(0), stop(1)]),
+        answer(
+            [*text_block(0, "x")[:2], *text_block(1, "y")[:2], delta(0, "text_delta", "z"), stop(0), stop(1)]
+        ),
         answer([*text_block(0, "x"), delta(0, "text_delta", "late")]),
-        answer([start(0, {"type": "something_new"}), delta(0, "text_delta", "x"), stop(0)], text_block(1, "x")),
+        answer(
+            [start(0, {"type": "something_new"}), delta(0, "text_delta", "x"), stop(0)], text_block(1, "x")
+        ),
         answer([start(0, {}), stop(0)], text_block(1, "x")),
         answer([*text_block(0, "x")[:2], delta(0, "something_new", "x"), stop(0)]),
         answer(text_block(0, "x"), [message_delta()], text_block(1, "x")),
@@ -479,7 +523,12 @@ def test_what_claude_code_takes_is_passed_on_as_it_came(events: list[Any]) -> No
 
 
 def test_half_characters_pass() -> None:
-    half = rb'event: content_block_delta' + b"\n" + rb'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\ud83d"}}' + b"\n\n"
+    half = (
+        rb"event: content_block_delta"
+        + b"\n"
+        + rb'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\ud83d"}}'
+        + b"\n\n"
+    )
     data = stream_of(HELLO[:4]) + half + half * 2 + stream_of(HELLO[4:])
     assert half * 3 in relayed(data)
 

@@ -73,7 +73,7 @@ def test_what_is_put_is_there_and_all_else_is_as_it_was(
     ("raw", "expected"),
     [
         (b"event: x\ndata: {}\n\n", b'event: x\ndata: {"a":1}\n\n'),
-        (b": y\r\ndata:{}\r\nid: 7\r\n\r\n", b': y\r\ndata: {"a":1}\r\nid: 7\r\n\r\n'),
+        (b": y\r\ndata:{}\r\nid: 7\r\n\r\n", b': y\r\ndata:{"a":1}\r\nid: 7\r\n\r\n'),
         (b"data: {\ndata: }\n\n", b'data: {"a":1\ndata: }\n\n'),
         (b"data: {}\n\ndata: {}\n\n", b'data: {"a":1}\n\ndata: {"a":1}\n\n'),
         (b"\ndata: {}\r\r", b'\ndata: {"a":1}\r\r'),
