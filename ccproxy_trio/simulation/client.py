@@ -111,7 +111,8 @@ class Client:
         request_id = f"req_{prompt.number:06}" + (f".{repetition}" if repetition else "")
         self._began(prompt, request_id)
         body = body_of(prompt, streams=streams)
-        with self._in_use() as services:
+        with self._in_use() as in_use:
+            services = in_use.open_to(_SENDER, prompt.tier)
             request = decode_request(body)
             ask = Ask(
                 kept=Kept(Asked(request=request, body=body, sender=_SENDER)),

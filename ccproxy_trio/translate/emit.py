@@ -107,15 +107,15 @@ class Emitter:
         for part in parts:
             if self.ended:
                 break
-            if isinstance(part, Passage):
+            if type(part) is Passage:
                 if part.act == _DELTA and self._passing.is_plain and self._open is None:
                     self._passing.last = part  # nearly all there is, so without another call
                     out.append(part)
                 else:
                     self._pass(part, out)
-            elif not isinstance(part, Heading):  # that is for whoever sends the events
+            elif type(part) is not Heading:  # that is for whoever sends the events
                 self._begin(out)
-                self._take(part, out)
+                self._take(part, out)  # type: ignore[arg-type]  # mypy keeps types that a part is not
         return out
 
     def answer(

@@ -138,10 +138,10 @@ class Grammar:
                 event, as any event of a stream that has begun.
         """
         for event in events:
-            if isinstance(event, ContentBlockDelta):  # nearly all of them, so without a call
+            if type(event) is ContentBlockDelta:  # nearly all of them, so without a call
                 kind: _Kind = type(event.delta)
                 is_consistent = event.index == self._index
-            elif isinstance(event, Passage):
+            elif type(event) is Passage:
                 if event.index != self._index or self._row is not _PASSED[event.takes] or event.act != _DELTA:
                     self._follow(event)
                 elif self._last is Passage:

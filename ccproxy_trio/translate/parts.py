@@ -93,4 +93,4 @@ _CONTENT = frozenset({Text, Thinking, ToolStart})
 
 def content_bearing(parts: Sequence[Part]) -> bool:
     """Whether showing `parts` commits to this provider: text, reasoning, or the start of a call."""
-    return any(part.shows if isinstance(part, Passage) else type(part) in _CONTENT for part in parts)
+    return any(part.shows if type(part) is Passage else type(part) in _CONTENT for part in parts)

@@ -301,7 +301,7 @@ def encode_frames(events: Iterable[Event]) -> bytes:
     """The frames of `events` joined: sending costs per send, not per byte."""
     pieces: list[bytes] = []
     for event in events:
-        if isinstance(event, Passage):
+        if type(event) is Passage:  # an `isinstance` that fails costs a Struct as much as all the rest
             pieces.append(event.raw)
         else:
             pieces += (_HEADS[type(event)], _encoder.encode(event), b"\n\n")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.claude.conftest import Claude
-from tests.claude.test_wires import refusals, thinking_blocks
+from tests.claude.test_wires import refusals, thinking_blocks, thoughts_of
 from tests.claude.test_work import bash
 from tests.conftest import Providers, StartProxy
 from tests.support import faults
@@ -30,6 +30,11 @@ def proxy_form() -> Form:
     return "warm"
 
 
+# Nobody is to be left out for how it failed before: who answers is the test's to say.
+FORGIVING: dict[str, Any] = {
+    "circuit_breaker": {"failure_threshold": 100, "minimum_requests": 0, "cooldown_default": 0.01},
+    "retry_budget": {"min_per_s": 100},
+}
 Plan = dict[int, list[Reply]]  # of a turn, the answers one after the other
 
 
@@ -123,10 +128,7 @@ async def test_a_session_falls_over_between_three_wires_and_back_and_every_tool_
         modern.entry(max_retries=0),
         plain.entry(max_retries=0, profile="openrouter"),
     ]
-    # Nobody is to be left out for how it failed before: who answers is the test's to say.
-    breaker = {"failure_threshold": 100, "minimum_requests": 0, "cooldown_default": 0.01}
-    budget = {"min_per_s": 100}
-    code = claude(await start_proxy(*entries, circuit_breaker=breaker, retry_budget=budget))
+    code = claude(await start_proxy(*entries, **FORGIVING))
     first = await code.ask("Work.")
     second = await code.ask("Go on.", "--continue")
     assert (first.failed, first.text) == (False, "First part done.")
@@ -188,3 +190,44 @@ def _beginning(kind: str, name: str) -> bytes:
     """What all proofs of this kind that `name` gave begin with."""
     text = json.dumps([kind, [name]]).encode().removesuffix(b"]]")
     return base64.b64encode(text[: len(text) // 3 * 3])
+
+
+def deaths(wire: Wire) -> list[faults.Steps]:
+    """Ways to die on this wire, one a turn: before any content, and in or behind each kind of it."""
+    thinking = told(Turn(reasoning=("I wonder", " whether")), wire)
+    words, call = told(says("I was about", " to"), wire), told(step(99), wire)
+    closed = words.finish[:1] if wire == "anthropic" else words.finish
+    return [
+        faults.dies_before_content(wire=wire),
+        faults.dies(thinking.begun[:-1], "rst"),
+        faults.dies(thinking.begun, "fin"),
+        faults.dies(words.begun, "clean"),
+        faults.dies([*words.begun, *closed], "fin"),
+        faults.dies(call.begun[:-1], "rst"),
+        faults.dies(call.begun, "fin"),
+        closed_call(99, wire),
+        faults.error_in_stream("I was about", kind="api_error", wire=wire),
+        faults.no_json("I was about", wire=wire),
+    ]
+
+
+@pytest.mark.parametrize(("from_wire", "to_wire"), [("anthropic", "responses"), ("responses", "anthropic")])
+async def test_whoever_dies_at_whatever_point_another_wire_goes_on_from_there(
+    from_wire: Wire, to_wire: Wire, providers: Providers, start_proxy: StartProxy, claude: Claude
+) -> None:
+    first = providers.start("first", wire=from_wire)
+    second = providers.start("second", wire=to_wire, strictness="turns")
+    dying = deaths(from_wire)
+    thoughts = [f"second thinks {number}" for number in range(len(dying))]
+    first.behaves(part({turn: [death] for turn, death in enumerate(dying)} | {len(dying): [says("Done.")]}))
+    second.behaves(part({turn: [step(turn, reasoning=[text])] for turn, text in enumerate(thoughts)}))
+    code = claude(await start_proxy(first.entry(max_retries=0), second.entry(max_retries=0), **FORGIVING))
+    done = await code.ask("Work.")
+    assert (done.failed, done.text) == (False, "Done.")
+    ran = (code.workplace / "log.txt").read_text().split()
+    assert ran == [f"step-{number}" for number in range(len(dying))]
+    once = dict.fromkeys(range(len(dying)), 1)
+    assert _turns(first) == once | {len(dying): 1}
+    assert _turns(second) == once
+    assert thoughts_of(second.requests[-1]) == thoughts[:-1]
+    assert refusals(second) == []

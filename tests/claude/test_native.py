@@ -41,11 +41,12 @@ def proxy_form() -> Form:
 
 API_KEY = "canary-client-key"
 TOKEN = "canary-client-token-0123456789"
-NO_KEY = {"ANTHROPIC_API_KEY": ""}
 LOGINS: dict[str, tuple[tuple[str, str], dict[str, str]]] = {
     "an API key": (("x-api-key", API_KEY), {}),
-    "a token": (("authorization", f"Bearer {TOKEN}"), NO_KEY | {"ANTHROPIC_AUTH_TOKEN": TOKEN}),
-    "a subscription": (("authorization", f"Bearer {TOKEN}"), NO_KEY | {"CLAUDE_CODE_OAUTH_TOKEN": TOKEN}),
+    "a subscription": (
+        ("authorization", f"Bearer {TOKEN}"),
+        {"ANTHROPIC_API_KEY": "", "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
+    ),
 }
 
 
@@ -82,6 +83,7 @@ async def test_ones_own_login_is_used_until_it_is_limited_and_nobody_else_sees_i
         assert secret not in json.dumps(dict(request.headers)) + request.content.decode()
     assert secret not in proxy.output
     _it_was_asked_as_by_the_client_itself(own, done.session)
+    assert ("oauth-2025-04-20" in own.requests[0].betas) is (login == "a subscription")
     assert {f"req_canary_{turn}" for turn in (0, 1)} <= _ids_seen(code.home)
 
 

@@ -73,8 +73,16 @@ async def test_parallel_tools_a_picture_and_a_second_run_on_anthropics_wire(
     ]
     assert [block["type"] for block in blocks].index("redacted_thinking") == 1
     assert is_redacted(blocks[1]["data"], "alpha")
+    (picture,) = [part for result in _results(last) if isinstance(result, list) for part in result]
+    assert picture["type"] == "image"
     assert refusals(provider) == []
     assert {request.body["thinking"]["type"] for request in provider.requests} == {"adaptive"}
+
+
+def _results(request: Request) -> list[Any]:
+    contents = [message["content"] for message in request.body["messages"] if message["role"] == "user"]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    return [block["content"] for block in blocks if block["type"] == "tool_result"]
 
 
 async def _worked(provider: ScriptedProvider, claude: Claude, start_proxy: StartProxy) -> Request:
@@ -151,14 +159,15 @@ async def test_a_subagent_works_and_each_gets_its_own_thinking_back(
     assert (code.workplace / "log.txt").read_text().split() == ["errand", "main"]
     last = provider.requests[-1]
     assert "I am back." in tool_results(last)[0]
-    told = _thoughts(last)
+    told = thoughts_of(last)
     assert told == ["".join(thought(number)) for number in (0, 1)]
     (of_worker,) = [one for one in provider.requests if "the-errand" in one.text_of("user") and spoken(one)]
-    assert len(_thoughts(of_worker)) == (wire == "responses")
+    assert len(thoughts_of(of_worker)) == (wire == "responses")
     assert refusals(provider) == []
 
 
-def _thoughts(request: Request) -> list[str]:
+def thoughts_of(request: Request) -> list[str]:
+    """The texts of the thinking that came back on one of the two wires, in order."""
     if request.wire == "anthropic":
         return [block["thinking"] for block in thinking_blocks(request)]
     items = [item for item in request.body["input"] if item.get("type") == "reasoning"]
@@ -184,7 +193,7 @@ async def test_a_full_context_is_compacted_and_the_session_goes_on(
     assert (code.workplace / "log.txt").read_text().split() == ["step-0", "step-1", "step-2"]
     assert sum(asks_for_summary(request) for request in provider.requests) == 1
     assert SUMMARY in provider.requests[-1].text_of("user")
-    kept = _thoughts(provider.requests[-1])  # of the last rounds; how many depends on what it was told
+    kept = thoughts_of(provider.requests[-1])  # of the last rounds; how many depends on what it was told
     assert kept in (["Step 2."], ["Step 1.", "Step 2."])
     assert refusals(provider) == []
 
@@ -207,4 +216,4 @@ async def test_a_model_that_wants_the_responses_wire_is_asked_there_from_its_fir
     assert (done.failed, done.text) == (False, "Done.")
     assert (code.workplace / "log.txt").read_text().split() == ["step"]
     assert [request.wire for request in provider.requests] == ["chat", "responses", "responses"]
-    assert _thoughts(provider.requests[-1]) == ["".join(thought(0))]
+    assert thoughts_of(provider.requests[-1]) == ["".join(thought(0))]

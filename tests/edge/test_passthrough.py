@@ -13,12 +13,13 @@ import pytest
 import trio
 import trio.testing
 
+from ccproxy_trio.attempt import Kept
 from ccproxy_trio.health.snapshot import State
 from ccproxy_trio.journal import AttemptEnded
 from ccproxy_trio.settings.model import PASSTHROUGH, DialectOptions, Secret, Settings
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.errors import classify
-from ccproxy_trio.translate.question import Outgoing
+from ccproxy_trio.translate.question import Outgoing, Sender
 from tests.edge.virtual import Client, FakeAnswer, FakeUpstream, House, hello, settings_for, virtual_house
 
 Clock = trio.testing.MockClock
@@ -295,14 +296,29 @@ async def test_the_key_that_opens_the_proxy_stays_here_and_the_other_one_goes_on
     assert not any(PROXYS in repr(asked.headers) for asked in subscription.asked)
 
 
+@pytest.mark.parametrize("native", [True, False])
 async def test_where_nobody_speaks_anthropics_wire_nothing_but_the_request_is_kept(
-    autojump_clock: Clock,
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, *, native: bool
 ) -> None:
-    upstream = Asked(hello)
-    async with opened(settings_for("api"), api=upstream) as house:
-        assert await ask(house, authorization=LOGIN) == (200, "hello")
-    (asked,) = upstream.asked
-    assert (asked.headers, asked.query, asked.credential) == ((), "", None)
+    kept: list[Kept] = []
+    made = Kept.__init__
+
+    def init(self: Kept, asked: Any) -> None:
+        kept.append(self)
+        made(self, asked)
+
+    monkeypatch.setattr(Kept, "__init__", init)
+    seen: list[tuple[bool, bool]] = []
+
+    async def look(answer: FakeAnswer) -> None:
+        asked = kept[0].asked
+        seen.append((bool(asked.body), asked.sender != Sender()))
+        await (greeting if native else hello)(answer)
+
+    settings = settings_for("api", options=NATIVE if native else None)
+    async with opened(settings, api=Asked(look)) as house:
+        assert await ask(house, authorization=LOGIN) == (200, "natively" if native else "hello")
+    assert seen == [(native, native)]
 
 
 async def test_a_subscription_is_never_probed_and_the_others_are(autojump_clock: Clock) -> None:

@@ -70,10 +70,14 @@ class FakeAnswer:
 
 
 class FakeUpstream:
-    """Stands in for `upstream.client.Upstream`. Each request takes the next script; the last one stays."""
+    """Stands in for `upstream.client.Upstream`. Each request takes the next script; the last one stays.
 
-    def __init__(self, *scripts: Script) -> None:
+    `headers` (names in lower case) are those of every answer.
+    """
+
+    def __init__(self, *scripts: Script, headers: Mapping[str, str] | None = None) -> None:
         self._scripts = list(scripts)
+        self._headers = headers or {}
         self.nursery: trio.Nursery
         self.opened = 0
         self.received: list[bytes] = []
@@ -88,6 +92,7 @@ class FakeUpstream:
         script = self._scripts[min(self.opened, len(self._scripts) - 1)]
         self.opened += 1
         answer = FakeAnswer()
+        answer.headers |= self._headers
         scope = trio.CancelScope()
         # Not a nursery of its own: it would wrap the faults raised through this block into a group.
         self.nursery.start_soon(self._play, script, answer, scope)
@@ -129,7 +134,7 @@ def settings_for(
             models=Models(big=models),
             priority=priority,
             timeout=others.pop(f"{name}_timeout", 90.0),
-            options=options or DialectOptions(),
+            options=others.pop(f"{name}_options", options) or DialectOptions(),
         )
         for priority, name in enumerate(names)
     )

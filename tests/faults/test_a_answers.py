@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Providers
 from tests.faults.conftest import ChaosBefore, StartProxy
-from tests.faults.falling import SLACK, Pair, each_falls_over, pair_of, ways
+from tests.faults.falling import SLACK, Pair, each_falls_over, pair_of
 from tests.faults.watching import assert_breaks_off, hear, tells
 from tests.support import faults
 from tests.support.chaos import Bandwidth, Latency, Slicer
@@ -38,11 +38,16 @@ async def _are_left_at_first_content_timeout(pair: Pair, error: str, *replies: S
 
 
 @pytest.fixture
-async def hasty(wire: Wire, providers: Providers, start_proxy: StartProxy) -> Pair:
+async def hasty(providers: Providers, start_proxy: StartProxy) -> Pair:
     """A pair whose first is not waited for long."""
-    pair = await pair_of(providers, start_proxy, first=SOON, wire=wire)
-    pair.ways = ways(wire)
-    return pair
+    return await pair_of(providers, start_proxy, first=SOON)
+
+
+def _contentless(wire: Wire) -> list[Steps]:
+    """Comments, what opens an answer, empty lines, events without data, each for ever."""
+    opening = told(says(), wire).opening[-1]
+    pieces = (b": PROCESSING\n\n", opening, b"\n", b"event: ping\n\n")
+    return [(head(), Repeat((body(piece).data,), 0.05)) for piece in pieces]
 
 
 async def test_a10_silence_is_left_at_first_content_timeout(hasty: Pair) -> None:
@@ -59,12 +64,22 @@ async def test_a12_a_head_and_no_body_is_left_at_first_content_timeout(hasty: Pa
     await _are_left_at_first_content_timeout(hasty, "content_timeout", silence, spaces)
 
 
-async def test_a13_a_body_without_content_is_left_at_first_content_timeout(wire: Wire, hasty: Pair) -> None:
-    """Comments, what opens an answer, empty lines, events without data, each for ever."""
-    opening = told(says(), wire).opening[-1]
-    pieces = (b": PROCESSING\n\n", opening, b"\n", b"event: ping\n\n")
-    for_ever = [(head(), Repeat((body(piece).data,), 0.05)) for piece in pieces]
-    await _are_left_at_first_content_timeout(hasty, "content_timeout", *for_ever)
+async def test_a13_a_body_without_content_is_left_at_first_content_timeout(hasty: Pair) -> None:
+    await _are_left_at_first_content_timeout(hasty, "content_timeout", *_contentless("chat"))
+
+
+@pytest.mark.parametrize("wire", ["responses", "anthropic"])
+async def test_a10_a11_a12_a13_whatever_is_late_is_left_at_first_content_timeout(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
+) -> None:
+    """The four rows before this on one proxy: what each of them waits for adds up."""
+    pair = await pair_of(providers, start_proxy, first=SOON, wire=wire)
+    pair.ways = (True,)
+    headless = (faults.silent(), faults.headers_dripped(every=0.05))
+    await each_falls_over(pair, "headers_timeout", *headless, after=TIMEOUT)
+    bodiless = (faults.headers_then_silent(), *_contentless(wire))
+    await each_falls_over(pair, "content_timeout", *bodiless, after=TIMEOUT)
+    assert len(pair.first.requests) == len(headless) + len(bodiless)
 
 
 async def test_a10_first_content_timeout_is_a_setting_of_its_own(

@@ -263,10 +263,10 @@ async def test_a07_a_close_at_once_before_the_request_is_read_is_one_too(
 
 
 async def test_a08_a_kept_connection_that_was_closed_is_nobodys_failure(
-    wire: Wire, providers: Providers, start_proxy: StartProxy
+    providers: Providers, start_proxy: StartProxy
 ) -> None:
     """The provider closes each connection as the second request on it is under way."""
-    pair = await pair_of(providers, start_proxy, wire=wire)
+    pair = await pair_of(providers, start_proxy)
     seen: set[int] = set()
 
     def reply(request: Any) -> Any:

@@ -1,6 +1,6 @@
 """Rows A14 to A21 with content already shown: the stream ends in an error, and nothing false is added."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 import pytest
@@ -8,15 +8,16 @@ import trio
 
 from tests.conftest import Providers
 from tests.faults.conftest import ChaosBefore, StartProxy
-from tests.faults.falling import SLACK, pair_of
+from tests.faults.falling import SLACK, Pair, pair_of
 from tests.faults.watching import assert_breaks_off, hear, tells, until
 from tests.support import faults
 from tests.support.chaos import LimitData, ResetPeer, SlowClose, Timeout
 from tests.support.chunks import DONE, says
-from tests.support.client import asks, post
+from tests.support.client import MODEL, asks, post
 from tests.support.faults import Steps
 from tests.support.proxy import Heard, Proxy
 from tests.support.scripted import Send, body, stream_of
+from tests.support.seals import Teller
 from tests.support.told import Wire, told
 
 pytestmark = pytest.mark.process
@@ -54,12 +55,24 @@ DEATHS: dict[str, tuple[str, Callable[[Wire], tuple[Steps, ...]]]] = {
 
 @pytest.mark.parametrize("death", DEATHS)
 async def test_a15_to_a21_a_death_after_content_is_an_error_event(
-    death: str, wire: Wire, providers: Providers, start_proxy: StartProxy
+    death: str, providers: Providers, start_proxy: StartProxy
 ) -> None:
-    """Who reads along is told; who waits for the whole is given another's answer."""
     error, replies = DEATHS[death]
-    pair = await pair_of(providers, start_proxy, wire=wire)
-    for number, reply in enumerate(replies(wire)):
+    await _die(await pair_of(providers, start_proxy), [(error, reply) for reply in replies("chat")])
+
+
+@pytest.mark.parametrize("wire", ["responses", "anthropic"])
+async def test_a15_a16_a17_a19_a20_a21_every_death_after_content_is_an_error_event(
+    wire: Wire, providers: Providers, start_proxy: StartProxy
+) -> None:
+    """All of the rows before this on one proxy."""
+    deaths = [(error, reply) for error, replies in DEATHS.values() for reply in replies(wire)]
+    await _die(await pair_of(providers, start_proxy, wire=wire), deaths)
+
+
+async def _die(pair: Pair, deaths: Sequence[tuple[str, Steps]]) -> None:
+    """Who reads along is told; who waits for the whole is given another's answer."""
+    for number, (error, reply) in enumerate(deaths):
         pair.first.plays(reply)
         answer = await post(pair.proxy, asks(stream=True))
         assert "first" in assert_breaks_off(answer, after="hello")
@@ -68,6 +81,18 @@ async def test_a15_to_a21_a_death_after_content_is_an_error_event(
         await tells(pair.proxy, "first", failure_count=2 * number + 1, **held)
         assert await hear(pair.proxy) == "from second"
         await tells(pair.proxy, "first", failure_count=2 * number + 2, **held)
+
+
+async def test_a16_what_was_passed_on_before_a_death_is_untouched(
+    providers: Providers, start_proxy: StartProxy
+) -> None:
+    """Byte for byte but for the model's name; and behind it there is the error and nothing else."""
+    pair = await pair_of(providers, start_proxy, wire="anthropic")
+    pair.first.plays(faults.dies_after_text(*HELLO, wire="anthropic"))
+    answer = await post(pair.proxy, asks(stream=True))
+    sent = b"".join(told(says(*HELLO), "anthropic", by=Teller(model=MODEL)).begun)
+    passed_on, mark, error = answer.content.partition(b"event: error\n")
+    assert (passed_on.decode(), mark, error.count(b"\n\n")) == (sent.decode(), b"event: error\n", 1)
 
 
 async def test_a14_a_stream_that_stalls_is_ended_at_idle_timeout(

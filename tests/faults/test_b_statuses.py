@@ -22,7 +22,7 @@ from tests.faults.watching import (
     hear,
     last_of,
     row,
-    streaming,
+    streamed_on_wires,
     tells,
     told_of,
     untouched,
@@ -55,7 +55,7 @@ def failing(name: str, wire: Wire) -> Reply:
     return faults.status(int(code), message, kind=word or "server_error", wire=wire)
 
 
-@streaming
+@streamed_on_wires
 async def test_b01_each_failing_status_falls_over_at_once_and_counts_one_failure(
     streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
@@ -205,9 +205,9 @@ async def test_b04_an_empty_account_is_left_for_a_quarter_of_an_hour_at_once(
 
 
 async def test_b04_the_message_says_quota_where_nobody_else_is_left(
-    wire: Wire, providers: Providers, start_proxy: StartProxy
+    providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, QUOTA[wire], wire=wire)
+    made = row(providers, OPENAIS_QUOTA)
     proxy = await start_proxy(*made.values(), patience=30)
     for streamed in (True, False):  # the second is told from what is known
         with trio.fail_after(2):
@@ -260,7 +260,11 @@ async def test_b05_a_rejected_key_opens_at_once_and_falls_over(
 
 @pytest.mark.parametrize(
     ("how", "wire"),
-    [("azure", "chat"), *[(how, wire) for wire, replies in KEYS.items() for how in replies]],
+    [
+        *[(how, "chat") for how in [*OPENAIS_KEYS, "azure"]],
+        ("403-about-the-key", "responses"),
+        ("401", "anthropic"),
+    ],
 )
 async def test_b05_the_client_never_sees_401_or_403(
     how: str, wire: Wire, providers: Providers, start_proxy: StartProxy
@@ -340,9 +344,9 @@ async def test_b06_the_next_model_of_the_same_provider_comes_before_the_next_pro
 
 
 async def test_b06_all_models_missing_is_told_as_not_found(
-    wire: Wire, providers: Providers, start_proxy: StartProxy
+    providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, MISSING[wire], wire=wire)
+    made = row(providers, OPENAIS_MISSING)
     proxy = await start_proxy(*made.values(), patience=30)
     with trio.fail_after(2):
         message = assert_final(await post(proxy, asks()), 404, "not_found_error")

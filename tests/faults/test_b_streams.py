@@ -21,7 +21,7 @@ from tests.faults.watching import (
     hear,
     last_of,
     row,
-    streaming,
+    streamed_on_wires,
     tells,
     told_of,
     untouched,
@@ -126,7 +126,7 @@ ERRORS: dict[Wire, Mapping[str, tuple[Chunk | bytes, Told]]] = {
 }
 
 
-@streaming
+@streamed_on_wires
 async def test_b11_an_error_object_as_the_first_frame_is_ruled_on_as_its_status_would_be(
     streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
@@ -186,7 +186,7 @@ PAGES = {
 }
 
 
-@streaming
+@streamed_on_wires
 async def test_b13_a_web_page_is_left_for_the_next_provider_and_shown_to_nobody(
     streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:
@@ -200,9 +200,9 @@ async def test_b13_a_web_page_is_left_for_the_next_provider_and_shown_to_nobody(
 
 
 async def test_b13_a_web_page_is_not_relayed_where_nobody_else_is_left(
-    wire: Wire, providers: Providers, start_proxy: StartProxy
+    providers: Providers, start_proxy: StartProxy
 ) -> None:
-    made = row(providers, PAGES, wire=wire)
+    made = row(providers, PAGES)
     proxy = await start_proxy(*made.values(), patience=0, **ALL)
     for streamed in (True, False):
         answer = await post(proxy, asks(stream=streamed))
@@ -283,7 +283,7 @@ def endless_line(*said: str, wire: Wire) -> tuple[Step, ...]:
     return (*before, body(b"data: "), *[PIECE] * 320, Linger())
 
 
-@streaming
+@streamed_on_wires
 async def test_b16_a_line_without_an_end_is_cut_long_before_it_fills_the_memory(
     streamed: bool, wire: Wire, providers: Providers, start_proxy: StartProxy
 ) -> None:

@@ -1,12 +1,16 @@
 """Every row of the matrix is a test with its id in its name, and the tests that show more of a row exist.
 
-Rows that a live process can only show scaled down have a second test in virtual time, here or elsewhere.
+The rows of what providers do are there for each wire: by a test that takes `wire` and so is run on all of
+them, or by tests that name theirs. Rows that a live process can only show scaled down have a second test in
+virtual time, here or elsewhere.
 """
 
 import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.support.told import WIRES
 
 TESTS = Path(__file__).parents[1]
 ROWS = {
@@ -54,6 +58,65 @@ def names_of_tests() -> Iterator[str]:
                     yield name
                 case ast.Constant(value=str(text)):
                     yield f"_{text.replace('-', '_')}"
+
+
+Rows = dict[str, set[str]]  # wire -> ids
+
+
+def rows_on_wires() -> Rows:
+    """The ids in the names of the tests here that are run on each wire."""
+    marks = {
+        target.id: node.value
+        for node in ast.parse((TESTS / "faults" / "watching.py").read_text()).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    rows: Rows = {wire: set() for wire in WIRES}
+    for path in (TESTS / "faults").glob("test_[ab]_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                ids = re.findall(r"(?<=_)[ab]\d\d(?=_)", node.name)
+                for wire in wires_of(node, marks):
+                    rows[wire] |= {each.upper() for each in ids}
+    return rows
+
+
+def wires_of(test: ast.AsyncFunctionDef, marks: dict[str, ast.expr]) -> list[str]:
+    """Those that a test is run on: all that its marks name, else all that there are if it takes `wire`."""
+    if "wire" not in [argument.arg for argument in test.args.args]:
+        return ["chat"]
+    told = [marks.get(mark.id, mark) if isinstance(mark, ast.Name) else mark for mark in test.decorator_list]
+    words = {
+        leaf.value
+        for mark in told
+        for leaf in ast.walk(mark)
+        if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+    }
+    return [wire for wire in WIRES if wire in words] if "wire" in words else list(WIRES)
+
+
+def test_every_row_of_what_providers_do_is_there_on_every_wire() -> None:
+    rows = rows_on_wires()
+    provoked = {row for row in wanted() if row[0] in "AB"}
+    assert {wire: provoked - rows[wire] for wire in ("responses", "anthropic")} == {
+        "responses": set(),
+        "anthropic": set(),
+    }
+
+
+def test_a_test_is_counted_for_the_wires_that_its_marks_name_and_for_all_without() -> None:
+    def wires(source: str, **marks: str) -> list[str]:
+        (test,) = ast.parse(source).body
+        assert isinstance(test, ast.AsyncFunctionDef)
+        return wires_of(test, {name: ast.parse(code, mode="eval").body for name, code in marks.items()})
+
+    assert wires("async def test_a01_x(wire): ...") == list(WIRES)
+    assert wires("async def test_a01_x(streamed): ...") == ["chat"]
+    named = "parametrize('wire', ['responses'])"
+    assert wires(f"@{named}\nasync def test_a01_x(wire): ...") == ["responses"]
+    assert wires("@both\nasync def test_a01_x(wire): ...", both=named) == ["responses"]
+    assert wires("@parametrize('how', ['chat'])\nasync def test_a01_x(how, wire): ...") == list(WIRES)
 
 
 def test_every_row_is_a_test_named_by_its_id() -> None:

@@ -21,6 +21,11 @@ from tests.support.scripted import Reply, ScriptedProvider
 from tests.support.told import Wire
 
 streaming = pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+streamed_on_wires = pytest.mark.parametrize(  # both ways on the first wire, and one on each other
+    ("streamed", "wire"),
+    [(True, "chat"), (False, "chat"), (True, "responses"), (False, "anthropic")],
+    ids=["stream", "whole", "stream-responses", "whole-anthropic"],
+)
 NO_JITTER = {"recovery_jitter": 0}
 ALL = {"max_attempts": 100}  # one request may be led through a whole row of providers
 

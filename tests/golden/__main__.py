@@ -19,6 +19,7 @@ ROOMS: dict[str, Callable[[Path], Iterator[Rewritten]]] = {
     "requests": request_goldens.rewritten,
     "refused": request_goldens.rewritten,
     "streams": goldens.rewritten,
+    "passed": goldens.rewritten,
     "errors": error_goldens.rewritten,
 }
 

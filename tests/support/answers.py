@@ -8,8 +8,9 @@ from typing import Any
 from ccproxy_trio.translate import stream
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.emit import Emitter
-from ccproxy_trio.translate.hearing import Hearing
+from ccproxy_trio.translate.native.reader import NativeReader
 from ccproxy_trio.translate.parts import Part
+from ccproxy_trio.translate.question import Answering
 from ccproxy_trio.translate.request import Target
 from ccproxy_trio.translate.responses import reader as responses
 from ccproxy_trio.wire.events import Event
@@ -43,9 +44,11 @@ def reader_of(
     show_thinking: bool = True,
     stop_sequences: Iterable[str] = (),
     **switches: Any,
-) -> Hearing:
+) -> Answering:
     """A reader with everything that a test does not care about, of the wire `wire`."""
     target = target_of(**switches)
+    if target.dialect.wire == "anthropic":
+        return NativeReader(target=target, mint=counting_mint())
     kind = responses.Reader if target.dialect.wire == "responses" else stream.Reader
     return kind(
         target=target,
@@ -78,17 +81,17 @@ def call(index: int | None = 0, *, id: str | None = None, name: str | None = Non
     return {k: v for k, v in item.items() if v is not None}
 
 
-def parts_of(reader: Hearing, events: Iterable[SseEvent]) -> list[Part]:
+def parts_of(reader: Answering, events: Iterable[SseEvent]) -> list[Part]:
     """All parts of a stream that ends after `events`."""
     parts: list[Part] = []
     for each in events:
         if reader.finished:
             break
         parts += reader.feed(each)
-    return parts + reader.end()
+    return [*parts, *reader.end()]
 
 
-def read_stream(reader: Hearing, reads: Iterable[bytes]) -> list[Part]:
+def read_stream(reader: Answering, reads: Iterable[bytes]) -> list[Part]:
     """All parts of a stream that arrives in these reads."""
     decoder = reader.decoder
     parts: list[Part] = []
@@ -97,10 +100,10 @@ def read_stream(reader: Hearing, reads: Iterable[bytes]) -> list[Part]:
             parts += reader.feed(each)
     for each in decoder.end():
         parts += reader.feed(each)
-    return parts + reader.end()
+    return [*parts, *reader.end()]
 
 
-def show(reader: Hearing, emitter: Emitter, reads: Iterable[bytes]) -> list[Event]:
+def show(reader: Answering, emitter: Emitter, reads: Iterable[bytes]) -> list[Event]:
     """The client's events of a stream that arrives in these reads; a fault becomes the error event."""
     decoder = reader.decoder
     shown: list[Event] = []
@@ -116,9 +119,9 @@ def show(reader: Hearing, emitter: Emitter, reads: Iterable[bytes]) -> list[Even
     return shown
 
 
-def show_completion(reader: Hearing, emitter: Emitter, body: bytes) -> list[Event]:
+def show_completion(reader: Answering, emitter: Emitter, body: bytes) -> list[Event]:
     """The client's events of a body that came whole; a fault becomes the error event."""
     try:
-        return emitter.take(reader.feed_completion(body) + reader.end())
+        return emitter.take([*reader.feed_completion(body), *reader.end()])
     except UpstreamFault as fault:
         return emitter.fail("api_error", str(fault.kind))

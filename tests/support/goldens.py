@@ -1,6 +1,6 @@
 """Golden streams: what an upstream sent and what the client has to get, as data.
 
-`tests/golden/streams/<case>/` holds
+`tests/golden/streams/<case>/`, and `tests/golden/passed/<case>/` for answers that are passed on, holds
 
     case.json       what it shows, and options of the reader where they are not the usual ones
     upstream.sse    the provider's body as a stream, or upstream.json: the same as a whole completion
@@ -21,12 +21,14 @@ import msgspec
 from msgspec import Struct
 
 from ccproxy_trio.translate.fold import fold
-from ccproxy_trio.translate.hearing import Hearing
+from ccproxy_trio.translate.native.fold import fold_frames
+from ccproxy_trio.translate.question import Answering
 from ccproxy_trio.translate.state import unseal
-from ccproxy_trio.wire.events import ErrorEvent, Event, encode_frames, encode_message
+from ccproxy_trio.wire.events import ErrorEvent, Event, Passage, encode_frames, encode_message
 from tests.support.answers import emitter_of, reader_of, show, show_completion
 
 ROOT = Path(__file__).parent.parent / "golden" / "streams"
+PASSED = ROOT.parent / "passed"
 _ALLOWED = {"case.json", "upstream.sse", "upstream.json", "client.sse", "message.json"}
 _SEALED = re.compile(r"ccpx1\.[A-Za-z0-9_=-]+")
 
@@ -51,7 +53,7 @@ class Golden(Struct, frozen=True):
     client: str | None
     message: str | None
 
-    def reader(self) -> Hearing:
+    def reader(self) -> Answering:
         """A fresh reader as the case wants it."""
         return reader_of(
             names=self.case.names,
@@ -133,13 +135,13 @@ def text_of(path: Path) -> str | None:
     return path.read_bytes().decode() if path.exists() else None
 
 
-def load_all() -> Iterator[Golden]:
-    """Every case.
+def load_all(root: Path = ROOT) -> Iterator[Golden]:
+    """Every case below `root`.
 
     Raises:
         ValueError: a file beside the cases, or a case that is not as it should be.
     """
-    return map(load, cases_in(ROOT))
+    return map(load, cases_in(root))
 
 
 def spelt_out(text: str) -> str:
@@ -162,7 +164,9 @@ def as_frames(events: list[Event]) -> str:
 
 def as_message(events: list[Event]) -> str:
     """`events` folded, as `message.json` has them."""
-    return spelt_out(msgspec.json.format(encode_message(fold(events)), indent=2).decode()) + "\n"
+    passed = any(isinstance(event, Passage) for event in events)
+    body = fold_frames(encode_frames(events)) if passed else encode_message(fold(events))
+    return spelt_out(msgspec.json.format(body, indent=2).decode()) + "\n"
 
 
 def rewritten(folder: Path) -> Iterator[Rewritten]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from msgspec import Raw
 
@@ -46,10 +47,36 @@ def cleaned(messages: Sequence[Message], raws: Sequence[Raw], context: Context) 
     Raises:
         RequestRefused: an image or a document is none.
     """
+    suspects = _suspects(context.dialect)
     return [
-        _message(message, raw, f"messages.{place}", context)
+        _message(message, raw, f"messages.{place}", context) if _has_any(message, suspects) else raw
         for place, (message, raw) in enumerate(zip(messages, raws, strict=True))
     ]
+
+
+def _suspects(dialect: Dialect) -> frozenset[type]:
+    """The types of blocks that have to be looked at, by far not all in a long history."""
+    found: set[type] = {ThinkingBlock, RedactedThinkingBlock, WebSearchResultBlock}
+    if dialect.mid_system != "keep":
+        found |= set(get_args(_CHANGES))
+    if not dialect.server_tools:
+        found |= {
+            ServerToolUseBlock,
+            McpToolUseBlock,
+            McpToolListingBlock,
+            *ServerResultBlock.__subclasses__(),
+        }
+    by_switch: tuple[tuple[bool, tuple[type, ...]], ...] = (
+        (dialect.vision, (ImageBlock, DocumentBlock, ToolResultBlock)),
+        (dialect.files, (DocumentBlock, SearchResultBlock, ToolResultBlock)),
+        (dialect.file_urls, (DocumentBlock, ToolResultBlock)),
+        (dialect.tool_references, (ToolReferenceBlock, ToolResultBlock)),
+    )
+    return frozenset(found.union(*(types for taken, types in by_switch if not taken)))
+
+
+def _has_any(message: Message, suspects: frozenset[type]) -> bool:
+    return not isinstance(message.content, str) and any(type(block) in suspects for block in message.content)
 
 
 def _message(message: Message, raw: Raw, where: str, context: Context) -> Raw:

@@ -10,6 +10,7 @@ gets the line ends that it lacks.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 from ccproxy_trio.wire.faults import UpstreamFault
@@ -37,6 +38,11 @@ class Frame(SseEvent, frozen=True):
 
 class Run(Frame, frozen=True):
     """Several deltas behind each other. `data` has the JSON of each in a line, and empty lines between."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Each of them by itself."""
+        for payload in self.data.split(b"\n\n"):
+            yield Frame(DELTA, payload, b"%b%b\n\n" % (_HEAD, payload))
 
 
 def named(frame: Frame, name: str) -> Frame:

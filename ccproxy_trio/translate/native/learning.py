@@ -72,8 +72,8 @@ def _this_time(told: Iterable[About], dialect: Dialect) -> Repair | None:
     """What is good for this request alone: the next one may have a history that is all the provider's own."""
     if About.SIGNATURE in told and dialect.thinking_blocks != "none":
         return Repair(replace(dialect, thinking_blocks="none"))
-    if About.THOUGHTLESS in told and dialect.thinking_style != "none":
-        return Repair(replace(dialect, thinking_style="none"))
+    if About.THOUGHTLESS in told and dialect.thinking_style not in ("none", "off"):
+        return Repair(replace(dialect, thinking_style="off"))  # some think unless they are told not to
     return None
 
 

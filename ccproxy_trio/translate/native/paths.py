@@ -8,7 +8,7 @@ What a request is nothing without stays whatever is asked for, and so does all t
 nothing of what a model wrote into a call's input is ever looked at.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Raw
 
@@ -42,7 +42,7 @@ def may_go(path: str) -> bool:
 def without(body: dict[str, Raw], paths: Iterable[str], *, written: bytes) -> dict[str, Raw]:
     """The body without what the paths name. `written` is all of it, to see at once what does not occur."""
     parsed = [tuple(path.split(".")) for path in paths if may_go(path)]
-    here = [path for path in parsed if _occurs(path[-1], written)]
+    here = [path for path in parsed if _may_occur(path, body, written)]
     if not here:
         return body
     kept: dict[str, Raw] = {}
@@ -72,6 +72,16 @@ def path_of(chain: Chain) -> str:
     if "cache_control" in before:
         return f"cache_control.{last}"
     return f"{before[0]}.{last}" if before else last
+
+
+def _may_occur(path: Chain, body: Mapping[str, Raw], written: bytes) -> bool:
+    """Whether it is worth looking for. A large body is searched as little as possible."""
+    first, *others = path
+    if not others:
+        return first in body
+    if first in ESSENTIAL:
+        return first in body and _occurs(path[-1], bytes(body[first]))
+    return all(_occurs(name, written) for name in path)
 
 
 def _occurs(name: str, written: bytes) -> bool:

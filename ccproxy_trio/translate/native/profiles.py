@@ -46,8 +46,9 @@ SHAPED_LIKE_IT = Switches(
 _BY_BEARER = replace(SHAPED_LIKE_IT, key_header="authorization")
 
 NATIVE: dict[str, Switches] = {
-    "deepseek": SHAPED_LIKE_IT,
-    "moonshot": _BY_BEARER,
+    # These two refuse a history in which any call was made without a thought, as long as they are to think.
+    "deepseek": replace(SHAPED_LIKE_IT, thinking_before_calls="all"),
+    "moonshot": replace(_BY_BEARER, thinking_before_calls="all"),
     "zai": _BY_BEARER,
     "minimax": _BY_BEARER,
     "alibaba": _BY_BEARER,

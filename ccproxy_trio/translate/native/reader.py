@@ -83,6 +83,7 @@ class NativeReader:
         self._said: list[Part] = []  # as long as nothing was shown
         self._shows = False
         self._last: BlockDelta | None = None  # the delta before; one like it stands as right as it did
+        self._trouble: UpstreamFault | None = None  # to be raised with the next event
         self._flows = False  # what deltas bring need not be looked at
         self._aside_bytes = 0
         self._aside_since = 0  # the progress that had been made then
@@ -121,10 +122,11 @@ class NativeReader:
                 return [Passage(event.raw, DELTA, delta.index, self._blocks.takes, True)]  # noqa: FBT003 - a field
         if not isinstance(event, Frame):
             raise TypeError("only whole frames can be passed on")
+        self._raise_trouble()
         if self.finished:
             return []
         if event.event == DELTA:
-            return self._grow(event)
+            return self._run(event) if type(event) is Run else self._grow(event, [decode_delta(event.data)])
         if self._is_first:
             self._is_first = False
             event = Frame(event.event, event.data, event.raw.removeprefix(_BYTE_ORDER_MARK))
@@ -157,6 +159,7 @@ class NativeReader:
             UpstreamFault: TRUNCATED, there was no `message_stop`; EMPTY, there was, and nothing before it. An
                 empty answer may be right: a caller who has nobody else to ask goes on with `concede`.
         """
+        self._raise_trouble()
         if not self.finished:
             raise UpstreamFault(FaultKind.TRUNCATED, "the answer broke off before its end")
         if not self._shows and self._stop_reason in _OF_AN_ANSWER:
@@ -169,8 +172,30 @@ class NativeReader:
 
     # -- deltas, which nearly all of it is --
 
-    def _grow(self, frame: Frame) -> list[Part]:
-        deltas = decode_deltas(frame.data) if isinstance(frame, Run) else [decode_delta(frame.data)]
+    def _run(self, run: Run) -> list[Part]:
+        try:
+            return self._grow(run, decode_deltas(run.data))
+        except UpstreamFault:
+            return self._one_by_one(run)
+
+    def _one_by_one(self, run: Run) -> list[Part]:
+        """What came before the fault is said, as if the network had cut the bytes there."""
+        out: list[Part] = []
+        for frame in run.frames():
+            try:
+                out += self._grow(frame, [decode_delta(frame.data)])
+            except UpstreamFault as fault:
+                self._flows, self._trouble = False, fault
+                break
+        if not out:
+            self._raise_trouble()
+        return out
+
+    def _raise_trouble(self) -> None:
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _grow(self, frame: Frame, deltas: Sequence[BlockDelta]) -> list[Part]:
         if self._last is None or deltas.count(self._last) != len(deltas):
             self._last = self._blocks.grow(deltas)
         shows = self._shows
@@ -184,7 +209,7 @@ class NativeReader:
 
     def _weigh(self, frame: Frame) -> bool:
         """Look at what deltas bring; whether with them the answer has something to show."""
-        events = decode_texts(frame.data) if isinstance(frame, Run) else [decode_text(frame.data)]
+        events = decode_texts(frame.data) if type(frame) is Run else [decode_text(frame.data)]
         saying = [event for event in events if event.delta.says]
         self.progress += len(saying)
         for event in saying:
@@ -295,7 +320,9 @@ class NativeReader:
     def _over(self, frame: Frame) -> list[Part]:
         out = self._close_all()
         self.finished = True
-        self._unsaid += [Passage(frame.raw, "message_stop")]
+        # The other half of the last line end may still be on its way, and nobody will wait for it.
+        raw = frame.raw + b"\n" if frame.raw.endswith(b"\r\n\r") else frame.raw
+        self._unsaid += [Passage(raw, "message_stop")]
         return out
 
     def _close_all(self) -> list[Part]:

@@ -39,7 +39,11 @@ class Words(Struct, frozen=True):
 
 
 WORDS: tuple[Words, ...] = (
-    Words("Anthropic", About.SIGNATURE, r"\binvalid\W{1,3}signature\W{1,3}in\W{1,3}thinking\b"),
+    Words(
+        "Anthropic",
+        About.SIGNATURE,
+        r"\binvalid\W{1,3}(?:signature|data)\W{1,3}in\W{1,3}(?:redacted_)?thinking\b",
+    ),
     Words("Anthropic", About.SIGNATURE, r"\bthinking\b.{0,80}\bblocks?\b.{0,80}\bcannot be modified\b"),
     Words("Anthropic, gateways", About.SIGNATURE, r"\bsignature\b\W{1,4}field required\b"),
     Words(
@@ -47,6 +51,8 @@ WORDS: tuple[Words, ...] = (
         About.THOUGHTLESS,
         r"\bexpected\W{1,3}(?:redacted_)?thinking\b.{0,40}\bbut found\b|\bmust start with a thinking block\b",
     ),
+    Words("DeepSeek", About.THOUGHTLESS, r"\bthinking mode must be passed back\b"),
+    Words("Kimi", About.THOUGHTLESS, r"\bthinking is enabled but reasoning_content is missing\b"),
     Words("Anthropic, Vertex", About.BETA, r"\bunexpected value\(s\).{1,400}\banthropic-beta\b"),
     Words("Bedrock", About.BETA, r"\binvalid beta flag\b"),
     Words("gateways", About.BETA, rf"\banthropic-beta\b.{{0,120}}?\b{_NO}"),

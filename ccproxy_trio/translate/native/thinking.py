@@ -1,7 +1,5 @@
 """How thinking is asked for: the client's wish in the form that the model takes."""
 
-from typing import assert_never
-
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
@@ -39,25 +37,22 @@ class _Edit(Struct):
 def thinking(request: MessagesRequest, dialect: Dialect, *, limit: int, breaks_off: bool) -> Change:
     """What `thinking` becomes. `limit`: the answer's tokens. `breaks_off`: it has to be off this time."""
     asked = request.thinking
-    if asked is None:
-        return UNSET
     if dialect.thinking_style == "none":
         return None
-    if asked.type == "disabled":
+    if asked is not None and asked.type == "disabled":
         return UNSET
-    if breaks_off:
+    if breaks_off or dialect.thinking_style == "off":
         return _OFF
-    match dialect.thinking_style:
-        case "any":
-            return _fitted(request, asked, limit)
-        case "budget" if asked.type == "enabled":
-            return _fitted(request, asked, limit)
-        case "budget":
-            return _budget(_tokens(request), limit)
-        case "adaptive":
-            return _adaptive(asked) if asked.type == "enabled" else UNSET
-        case _:
-            assert_never(dialect.thinking_style)
+    return UNSET if asked is None else _styled(request, asked, dialect, limit)
+
+
+def _styled(request: MessagesRequest, asked: ThinkingConfig, dialect: Dialect, limit: int) -> Change:
+    """Thinking that is to be on, as the model is asked for it."""
+    if dialect.thinking_style == "adaptive":
+        return _adaptive(asked) if asked.type == "enabled" else UNSET
+    if dialect.thinking_style == "budget" and asked.type != "enabled":
+        return _budget(_tokens(request), limit)
+    return _fitted(request, asked, limit)
 
 
 def is_off(change: Change) -> bool:
@@ -107,7 +102,7 @@ def _fitted(request: MessagesRequest, asked: ThinkingConfig, limit: int) -> Chan
     """A budget that the lowered limit leaves no room for, lowered with it."""
     budget = asked.budget_tokens
     # One that had no room before goes with a beta that allows it.
-    if budget is None or budget < limit or False:
+    if budget is None or budget < limit or budget >= request.max_tokens:
         return UNSET
     return _budget(budget, limit)
 

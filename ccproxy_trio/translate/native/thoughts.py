@@ -10,7 +10,13 @@ from msgspec import Struct
 
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.state import PREFIX
-from ccproxy_trio.wire.anthropic import AssistantMessage, Message, MessagesRequest, UserMessage
+from ccproxy_trio.wire.anthropic import (
+    AssistantMessage,
+    Message,
+    MessagesRequest,
+    ThinkingConfig,
+    UserMessage,
+)
 from ccproxy_trio.wire.blocks import (
     AssistantBlock,
     RedactedThinkingBlock,
@@ -48,28 +54,52 @@ def breaks_off(request: MessagesRequest, dialect: Dialect) -> bool:
     """Whether thinking has to be off for this request.
 
     With thinking on, a turn that calls tools has to begin with it, for as long as the calls are being
-    answered. Where it was left out, or another provider's model called them without a thought, it does not.
+    answered, or for ever. Where it was left out, or another provider's model called them without a thought,
+    it does not.
     """
     thinking = request.thinking
-    if thinking is None or thinking.type == "disabled":
+    if thinking is not None and thinking.type == "disabled":
+        return False
+    if dialect.thinking_before_calls == "all":  # where it is on unless it is said to be off
+        turns = [_turn(message, dialect) for message in _said(request.messages)]
+        return any(turn.calls and not turn.thinks_first for turn in turns)
+    if thinking is None:
         return False
     turns = [_turn(message, dialect) for message in _current_loop(request.messages)]
     if any(turn.lost_its_first for turn in turns):
         return True
-    # With a fixed budget the model always thinks first; where it decides by itself, it may have gone without.
-    return thinking.type == "enabled" and bool(turns) and turns[0].calls and not turns[0].thinks_first
+    return _has_budget(thinking, dialect) and bool(turns) and turns[0].calls and not turns[0].thinks_first
+
+
+def _has_budget(thinking: ThinkingConfig, dialect: Dialect) -> bool:
+    """With a fixed budget Claude always thinks first; a model that decides by itself may go without."""
+    if thinking.type == "enabled":
+        return True
+    return dialect.thinking_style == "budget" and dialect.thinking_blocks == "signed"
 
 
 def _turn(message: AssistantMessage, dialect: Dialect) -> _Turn:
     blocks = () if isinstance(message.content, str) else message.content
-    first = blocks[0] if blocks else None
-    is_thought = isinstance(first, ThinkingBlock | RedactedThinkingBlock)
-    stays = first is not None and may_stay(first, dialect)
+    first = next((block for block in blocks if not _is_heartbeat(block)), None)
+    left = next((block for block in blocks if may_stay(block, dialect)), None)
+    thinks_first = isinstance(left, ThinkingBlock | RedactedThinkingBlock)
     return _Turn(
-        lost_its_first=is_thought and not stays,
-        thinks_first=is_thought and stays,
+        lost_its_first=isinstance(first, ThinkingBlock | RedactedThinkingBlock) and not thinks_first,
+        thinks_first=thinks_first,
         calls=any(isinstance(block, ToolUseBlock) for block in blocks),
     )
+
+
+def _is_heartbeat(block: AssistantBlock) -> bool:
+    """Whether nobody thought it: a block of ours that kept a client waiting, in front of any answer."""
+    return (
+        isinstance(block, ThinkingBlock) and not block.thinking and (block.signature or "").startswith(PREFIX)
+    )
+
+
+def _said(messages: Sequence[Message]) -> list[AssistantMessage]:
+    """All of the model's turns."""
+    return [message for message in messages if isinstance(message, AssistantMessage)]
 
 
 def _current_loop(messages: Sequence[Message]) -> list[AssistantMessage]:

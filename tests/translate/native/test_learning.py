@@ -282,6 +282,7 @@ def test_of_thinking_that_cannot_be_switched_off_nothing_is_said(message: str) -
     "message",
     [
         "messages.2.content.0: Invalid `signature` in `thinking` block",
+        "messages.2.content.0: Invalid `data` in `redacted_thinking` block",
         "messages.2.content.0.thinking.signature: Field required",
         "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message "
         "cannot be modified. These blocks must remain as they were in the original response.",
@@ -296,14 +297,23 @@ def test_thinking_that_is_refused_goes_this_once(message: str) -> None:
     assert put(found.dialect).repair(refused(message), found.dialect) is None
 
 
-def test_a_turn_without_thinking_is_gone_on_with_without_this_once() -> None:
-    message = (
+@pytest.mark.parametrize(
+    "message",
+    [
         "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When "
-        "`thinking` is enabled, a final `assistant` message must start with a thinking block."
-    )
-    found = learned(message)
+        "`thinking` is enabled, a final `assistant` message must start with a thinking block.",
+        "The `content[].thinking` in the thinking mode must be passed back to the API.",
+        "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2",
+    ],
+)
+@pytest.mark.parametrize("asked_for", [{"type": "adaptive"}, None])
+def test_a_turn_without_thinking_is_gone_on_with_without_this_once(
+    message: str, asked_for: dict[str, Any] | None
+) -> None:
+    found = learned(message, thinking=asked_for)
     assert found.lessons == ()
-    assert "thinking" not in json.loads(put(found.dialect).outgoing().body)
+    passed = json.loads(put(found.dialect, thinking=asked_for).outgoing().body)
+    assert passed["thinking"] == {"type": "disabled"}
     assert put(found.dialect).repair(refused(message), found.dialect) is None
 
 

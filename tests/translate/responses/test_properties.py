@@ -107,7 +107,7 @@ def story(reads: list[bytes], **options: Any) -> Story:
     return check_frames(encode_frames(show(reader_of(wire="responses", **options), emitter_of(), reads)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(answers(), st.booleans(), st.booleans(), cuts)
 def test_everything_arrives_byte_for_byte_however_it_is_told_and_cut(
     answer: Answer, whole_only: bool, show_thinking: bool, places: list[int]
@@ -125,7 +125,7 @@ def test_everything_arrives_byte_for_byte_however_it_is_told_and_cut(
     assert story([data], show_thinking=show_thinking).blocks == told.blocks
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(answers(), st.sampled_from(["stream", "told whole", "whole"]), st.booleans(), st.booleans())
 def test_all_reasoning_comes_back_where_it_was(
     answer: Answer, way: str, show_thinking: bool, calls_last: bool
@@ -234,6 +234,7 @@ wild_options = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=60)
 @given(st.lists(wild_events, max_size=7), wild_options, cuts)
 def test_any_events_are_a_word_of_the_grammar_however_they_are_cut(
     told: list[Json], options: Json, places: list[int]
@@ -246,7 +247,7 @@ def test_any_events_are_a_word_of_the_grammar_however_they_are_cut(
         assert not first or content_bearing(first), "the first parts are content"
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(wild_items, max_size=3), wild_options)
 def test_any_response_is_a_word_of_the_grammar(output: list[Json], options: Json) -> None:
     holds(json.dumps({"output": output}).encode(), options, [])
@@ -259,6 +260,7 @@ damaged = {
 }
 
 
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(damaged)),
     st.lists(st.tuples(st.integers(0), st.integers(0, 20), st.binary(max_size=3)), max_size=3),
