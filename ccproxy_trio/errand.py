@@ -58,6 +58,11 @@ class Services(Struct, frozen=True, kw_only=True):
         dialects = (dialect for unit in self.units.values() for dialect in unit.dialects.values())
         return any(dialect.wire == "anthropic" for dialect in dialects)
 
+    @property
+    def passes_credentials(self) -> bool:
+        """Whether anybody is asked with a client's own key."""
+        return any(unit.settings.passes_credentials for unit in self.units.values())
+
     def dialect(self, candidate: Candidate) -> Dialect:
         """How the candidate is spoken to, but for what was learned."""
         return self.units[candidate.provider].dialects[candidate.model]

@@ -15,13 +15,13 @@ from ccproxy_trio.attempt import Kept
 from ccproxy_trio.audience import Opened
 from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge import health as shown
-from ccproxy_trio.edge.body import FrameBody
 from ccproxy_trio.edge.answered import with_theirs
+from ccproxy_trio.edge.body import FrameBody
 from ccproxy_trio.edge.connection import HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT
 from ccproxy_trio.edge.guard import Guard
 from ccproxy_trio.edge.rush import UnderWay
-from ccproxy_trio.edge.sender import sender_of
+from ccproxy_trio.edge.sender import credential_of, sender_of
 from ccproxy_trio.errand import Ask, NothingLeft, Services, Stopped, until_stopped
 from ccproxy_trio.exchange import answer, stream
 from ccproxy_trio.house import House
@@ -98,7 +98,9 @@ class Desk:
         if not services.is_native:
             kept.adopt(Asked(request=kept.request))
             return services
-        sender = sender_of(g.caller.headers, request.query_string, self._guard)
+        headers = g.caller.headers
+        credential = credential_of(headers, self._guard) if services.passes_credentials else None
+        sender = sender_of(headers, request.query_string, credential=credential)
         kept.adopt(structs.replace(kept.asked, sender=sender))
         return services.open_to(sender, _tier(kept.request, services))
 

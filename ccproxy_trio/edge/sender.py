@@ -15,11 +15,12 @@ _WITHHELD = frozenset(
 _QUERY = re.compile(r"[A-Za-z0-9\-._~!$'()*+,;:@/?&=%]{0,500}")
 
 
-def sender_of(headers: Mapping[str, str], query: bytes, guard: Guard) -> Sender:
+def sender_of(headers: Mapping[str, str], query: bytes, *, credential: Credential | None) -> Sender:
     """The sender of a request with these headers (names in lower case), as far as it may be passed on.
 
-    A query that could not be part of an address is left out, and so are headers that could not be sent:
-    where they make trouble, it would look like the provider's.
+    `credential` is the client's own key, where somebody is asked with it. A query that could not be part of
+    an address is left out, and so are headers that could not be sent: where they make trouble, it would look
+    like the provider's.
     """
     asked = query.decode("latin-1")
     return Sender(
@@ -27,11 +28,11 @@ def sender_of(headers: Mapping[str, str], query: bytes, guard: Guard) -> Sender:
             (name, value) for name, value in headers.items() if name not in _WITHHELD and value.isprintable()
         ),
         query=asked if _QUERY.fullmatch(asked) else "",
-        credential=_credential(headers, guard),
+        credential=credential,
     )
 
 
-def _credential(headers: Mapping[str, str], guard: Guard) -> Credential | None:
+def credential_of(headers: Mapping[str, str], guard: Guard) -> Credential | None:
     """The client's own key: `authorization` first; never one that opens this proxy, in whatever form."""
     for name in ("authorization", "x-api-key"):
         value = headers.get(name, "").strip()

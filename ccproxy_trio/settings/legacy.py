@@ -181,6 +181,9 @@ def _provider(given: _Variables) -> Iterator[Line]:
     if version:
         yield Line(key="api_version", value=version, variables=("AZURE_API_VERSION",))
         yield Line(key="profile", value="azure", variables=("AZURE_API_VERSION",))
+    elif where.rstrip("/").endswith("/messages"):
+        remark = "its address is one of Anthropic's own API"
+        yield Line(key="profile", value="anthropic", variables=("OPENAI_BASE_URL",), remark=remark)
     yield from _limits(given)
     headers = given.headers()
     if headers:

@@ -38,7 +38,7 @@ from tests.translate.native.answering import (
     tool_block,
 )
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+Clock = trio.testing.MockClock
 
 ASKED_FOR = "claude-opus-4"
 NATIVE = DialectOptions(wire="anthropic")
@@ -99,7 +99,7 @@ def of(journal: Sequence[Entry], kind: type) -> list[Any]:
 RICH = answer(thinking_block(0, "hm"), text_block(1, "Hello"), tool_block(2, "Read", "{}"), reason="tool_use")
 
 
-async def test_a_client_that_reads_along_gets_the_providers_bytes_and_headers() -> None:
+async def test_a_client_that_reads_along_gets_the_providers_bytes_and_headers(autojump_clock: Clock) -> None:
     data = b": hello\n\n" + stream_of(RICH).replace(b"\n", b"\r\n")
     async with virtual_house(native("a"), a=native_upstream(says(data))) as house:
         client, body = await asked(house)
@@ -115,7 +115,7 @@ async def test_a_client_that_reads_along_gets_the_providers_bytes_and_headers() 
     assert ended.request_id == client.headers["x-ccproxy-request-id"]
 
 
-async def test_however_the_reads_cut_it() -> None:
+async def test_however_the_reads_cut_it(autojump_clock: Clock) -> None:
     data = stream_of(RICH)
     pieces = [data[at : at + 37] for at in range(0, len(data), 37)]
     async with virtual_house(native("a"), a=native_upstream(says(*pieces, every=0.01))) as house:
@@ -123,7 +123,7 @@ async def test_however_the_reads_cut_it() -> None:
     assert body == renamed(data)
 
 
-async def test_a_client_that_waits_gets_every_member_and_the_headers() -> None:
+async def test_a_client_that_waits_gets_every_member_and_the_headers(autojump_clock: Clock) -> None:
     first = message_start(new={"a": 1})
     async with virtual_house(native("a"), a=native_upstream(says(first, *RICH[1:]))) as house:
         client, body = await asked(house, stream=False)
@@ -135,10 +135,12 @@ async def test_a_client_that_waits_gets_every_member_and_the_headers() -> None:
     assert client.headers["content-type"] == "application/json"
 
 
-async def test_a_message_that_was_not_streamed_reaches_both_kinds_of_client() -> None:
+async def test_a_message_that_was_not_streamed_reaches_both_kinds_of_client(autojump_clock: Clock) -> None:
     async def whole(given: FakeAnswer) -> None:
         given.is_event_stream = False  # type: ignore[misc]
-        await given.send.send(json.dumps(message_start(content=[{"type": "text", "text": "Hi"}])["message"]).encode())
+        await given.send.send(
+            json.dumps(message_start(content=[{"type": "text", "text": "Hi"}])["message"]).encode()
+        )
 
     async with virtual_house(native("a"), a=FakeUpstream(whole)) as house:
         _, body = await asked(house, stream=False)
@@ -149,7 +151,9 @@ async def test_a_message_that_was_not_streamed_reaches_both_kinds_of_client() ->
 
 @pytest.mark.parametrize("early", [False, True], ids=["at once", "behind an early head"])
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-async def test_a_native_provider_takes_over_from_a_chat_provider(early: bool, stream: bool) -> None:
+async def test_a_native_provider_takes_over_from_a_chat_provider(
+    autojump_clock: Clock, early: bool, stream: bool
+) -> None:
     dies = silent_for(30.0 if early else 0.0, _dies)
     upstreams = {"chat": FakeUpstream(dies), "a": native_upstream(says(*HELLO))}
     async with virtual_house(native("chat", "a", commit_after=20.0), **upstreams) as house:
@@ -175,7 +179,10 @@ FAILURES: dict[str, list[Json | bytes]] = {
     "dies at once": [],
     "dies before content": list(HELLO[:3]),
     "dies behind hidden thinking": [message_start(), *thinking_block(0, "")],
-    "says an error": [message_start(), b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n'],
+    "says an error": [
+        message_start(),
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n',
+    ],
     "says nothing": [*answer()],
     "speaks another language": [b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'],
     "mixes up its blocks": [message_start(), delta(0, "text_delta", "x")],
@@ -184,7 +191,9 @@ FAILURES: dict[str, list[Json | bytes]] = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("early", [False, True], ids=["at once", "behind an early head"])
-async def test_a_chat_provider_takes_over_from_a_native_one(failure: str, early: bool) -> None:
+async def test_a_chat_provider_takes_over_from_a_native_one(
+    autojump_clock: Clock, failure: str, early: bool
+) -> None:
     script = says(*FAILURES[failure], after=30.0 if early else 0.0)
     upstreams = {"a": FakeUpstream(script), "chat": FakeUpstream(hello)}
     async with virtual_house(native("a", "chat", commit_after=20.0), **upstreams) as house:
@@ -198,7 +207,7 @@ async def test_a_chat_provider_takes_over_from_a_native_one(failure: str, early:
     assert "x-ccproxy-request-id" not in client.headers
 
 
-async def test_pings_and_a_beginning_are_no_content() -> None:
+async def test_pings_and_a_beginning_are_no_content(autojump_clock: Clock) -> None:
     async def pings(given: FakeAnswer) -> None:
         await given.send.send(stream_of(HELLO[:3]))
         while True:
@@ -214,7 +223,7 @@ async def test_pings_and_a_beginning_are_no_content() -> None:
     assert of(house.journal, AttemptEnded)[0].outcome == "content_timeout"
 
 
-async def test_an_answer_that_breaks_off_ends_in_an_error_with_its_block_open() -> None:
+async def test_an_answer_that_breaks_off_ends_in_an_error_with_its_block_open(autojump_clock: Clock) -> None:
     async with virtual_house(native("a"), a=native_upstream(says(*HELLO[:-1]))) as house:
         _, body = await asked(house)
     assert shape(body)[-2:] == ["content_block_delta", "error"]
@@ -223,7 +232,9 @@ async def test_an_answer_that_breaks_off_ends_in_an_error_with_its_block_open() 
     assert ended.how == "midfail"
 
 
-async def test_an_answer_without_anything_in_it_is_given_where_nobody_has_a_better_one() -> None:
+async def test_an_answer_without_anything_in_it_is_given_where_nobody_has_a_better_one(
+    autojump_clock: Clock,
+) -> None:
     nothing = answer(thinking_block(0, ""))
     async with virtual_house(native("a", patience=0.0), a=native_upstream(says(*nothing))) as house:
         client, body = await asked(house)
@@ -233,40 +244,47 @@ async def test_an_answer_without_anything_in_it_is_given_where_nobody_has_a_bett
     assert json.loads(whole)["content"] == [{"type": "thinking", "thinking": "", "signature": "Eo8BCkYIBxgC"}]
 
 
-async def test_a_silent_provider_is_covered_by_heartbeats_in_its_own_block() -> None:
+async def test_a_silent_provider_is_covered_by_heartbeats_in_its_own_block(autojump_clock: Clock) -> None:
     """Its pings do not keep Claude Code from giving up."""
 
     async def slow(given: FakeAnswer) -> None:
         await given.send.send(stream_of(HELLO[:4]))
-        for _ in range(26):
+        for _ in range(20):
             await trio.sleep(5.0)
             await given.send.send(frame({"type": "ping"}))
         await given.send.send(stream_of(HELLO[4:]))
 
-    settings = native("a", heartbeat_interval=60.0)
+    settings = native("a", heartbeat_interval=40.0)
     async with virtual_house(settings, a=FakeUpstream(slow)) as house:
-        client, body = await asked(house)
+        _, body = await asked(house)
     deltas = [event["delta"]["text"] for event in events(body) if event["type"] == "content_block_delta"]
     assert deltas == ["Hello", "", "", " world"]
-    whole = body.replace(frame(delta(0, "text_delta", "")), b"")
-    own = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}\n\n'
-    assert whole.replace(own, b"").count(b"event: ping") >= 26
+    assert body.count(frame({"type": "ping"})) == 21
 
 
-async def test_a_block_that_a_heartbeat_opened_stands_in_front_of_the_providers() -> None:
+async def test_a_block_that_a_heartbeat_opened_stands_in_front_of_the_providers(
+    autojump_clock: Clock,
+) -> None:
     upstreams = {"a": native_upstream(says(*RICH, after=150.0))}
     settings = native("a", a_timeout=300.0, commit_after=20.0, heartbeat_interval=60.0)
     async with virtual_house(settings, **upstreams) as house:
         _, body = await asked(house)
     starts = [event for event in events(body) if event["type"] == "content_block_start"]
     assert [event["index"] for event in starts] == [0, 1, 2, 3]
-    assert [event["content_block"]["type"] for event in starts] == ["thinking", "thinking", "text", "tool_use"]
+    assert [event["content_block"]["type"] for event in starts] == [
+        "thinking",
+        "thinking",
+        "text",
+        "tool_use",
+    ]
     assert starts[2]["index"] == 2
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize(("quick", "slow"), [("a", "chat"), ("chat", "a")])
-async def test_a_race_between_the_wires_is_won_by_the_first_content(quick: str, slow: str, stream: bool) -> None:
+async def test_a_race_between_the_wires_is_won_by_the_first_content(
+    autojump_clock: Clock, quick: str, slow: str, stream: bool
+) -> None:
     def script(name: str, after: float) -> Script:
         begun = stream_of(HELLO[:3])
         return says(begun, *HELLO[3:], after=after) if name == "a" else silent_for(after, hello)
@@ -283,7 +301,7 @@ async def test_a_race_between_the_wires_is_won_by_the_first_content(quick: str, 
         assert body == renamed(stream_of(HELLO))
 
 
-async def test_a_beginning_alone_wins_no_race() -> None:
+async def test_a_beginning_alone_wins_no_race(autojump_clock: Clock) -> None:
     async def begins(given: FakeAnswer) -> None:
         await given.send.send(stream_of(HELLO[:3]))
         await trio.sleep_forever()
@@ -298,7 +316,7 @@ async def test_a_beginning_alone_wins_no_race() -> None:
 
 @pytest.mark.parametrize(("names", "kept"), [(("chat",), False), (("chat", "a"), True)])
 async def test_a_body_is_kept_only_where_somebody_would_be_sent_it(
-    names: tuple[str, ...], kept: bool, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: Clock, names: tuple[str, ...], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bodies: list[bytes] = []
     wait = silent_for(1.0, hello)
@@ -317,7 +335,7 @@ async def test_a_body_is_kept_only_where_somebody_would_be_sent_it(
     assert [bool(body) for body in bodies] == [kept]
 
 
-async def test_a_tool_that_is_offered_to_a_slow_reader_arrives_whole() -> None:
+async def test_a_tool_that_is_offered_to_a_slow_reader_arrives_whole(autojump_clock: Clock) -> None:
     many = answer(text_block(0, *["word "] * 3000))
     async with virtual_house(native("a"), a=native_upstream(says(stream_of(many)))) as house:
         _, body = await asked(house)

@@ -5,8 +5,9 @@ import base64
 import pytest
 
 from ccproxy_trio.edge.guard import Guard
-from ccproxy_trio.edge.sender import sender_of
+from ccproxy_trio.edge.sender import credential_of, sender_of
 from ccproxy_trio.settings.model import Secret
+from ccproxy_trio.translate.question import Credential
 from tests.edge.virtual import settings_for
 
 PROXYS = "ours-5f2b1c-client-key"
@@ -17,7 +18,7 @@ GUARDED = Guard(settings_for("a", client_api_keys=(Secret("other-client-key"), S
 
 def credential(guard: Guard = GUARDED, **headers: str) -> tuple[str, str] | None:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    found = sender_of(named, b"", guard).credential
+    found = credential_of(named, guard)
     return None if found is None else (found.header, found.value.reveal())
 
 
@@ -81,8 +82,10 @@ def test_no_header_that_bears_a_key_or_speaks_of_the_connection_is_handed_on() -
         "x-odd": "a\x00b",
         "x-latin": "Zoë",
     }
-    sender = sender_of(headers, b"", GUARDED)
+    login = Credential("authorization", Secret(f"Bearer {LOGIN}"))
+    sender = sender_of(headers, b"", credential=login)
     assert sender.headers == (("user-agent", "claude-cli/2"), ("x-latin", "Zoë"))
+    assert sender.credential is login
     assert LOGIN not in repr(sender)
 
 
@@ -99,4 +102,4 @@ def test_no_header_that_bears_a_key_or_speaks_of_the_connection_is_handed_on() -
     ],
 )
 def test_a_query_goes_on_where_it_can_be_part_of_an_address(query: bytes, kept: str) -> None:
-    assert sender_of({}, query, OPEN).query == kept
+    assert sender_of({}, query, credential=None).query == kept

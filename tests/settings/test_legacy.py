@@ -9,6 +9,7 @@ from ccproxy_trio.settings.legacy import from_environment, migrate, speaks_legac
 from ccproxy_trio.settings.model import ProviderSettings, Secret
 from ccproxy_trio.settings.source import read
 from ccproxy_trio.settings.validate import validate
+from ccproxy_trio.translate.dialect import resolve
 from tests.settings.making import CANARY
 
 KEY = {"OPENAI_API_KEY": CANARY}
@@ -63,6 +64,20 @@ def test_every_variable_has_its_place() -> None:
     assert [one.models_of(tier) for tier in ("big", "middle", "small")] == [("b",), ("m",), ("s",)]
     assert (one.timeout, one.max_retries, one.options.output_cap) == (120, 2, 8192)
     assert one.custom_headers == {"X-API-KEY": Secret(CANARY)}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "wire"),
+    [
+        ("https://x.example/v1/messages/", "anthropic"),
+        ("https://x.example/anthropic", "anthropic"),
+        ("https://x.example/v1", "chat"),
+    ],
+)
+def test_an_address_of_anthropics_own_api_is_spoken_to_as_such(base_url: str, wire: str) -> None:
+    environ = {**KEY, "OPENAI_BASE_URL": base_url}
+    assert resolve(only(environ), "m").wire == wire
+    assert ('"profile": "anthropic"' in migrate(environ)) == base_url.endswith("/messages/")
 
 
 def test_an_azure_version_makes_azure() -> None:

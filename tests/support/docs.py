@@ -19,11 +19,12 @@ from ccproxy_trio.health.lessons import chosen
 from ccproxy_trio.health.verdict import TABLE, Next, Rest
 from ccproxy_trio.settings.model import DialectOptions
 from ccproxy_trio.simulation.outage import KINDS
-from ccproxy_trio.translate.adjust import PARTS
+from ccproxy_trio.translate.adjust import PARTS as ON_CHAT
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.translate.native.profiles import ITSELF, NATIVE, NATIVE_MODELS
 from ccproxy_trio.translate.native.refusals import WORDS
 from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
+from ccproxy_trio.translate.responses.adjust import PARTS as ON_RESPONSES
 from ccproxy_trio.translate.stops import ENDINGS, REASONS, Ending
 from ccproxy_trio.translate.vocabularies import VOCABULARIES
 from ccproxy_trio.translate.windows import WINDOWS
@@ -123,8 +124,9 @@ def _native_words() -> str:
 
 
 def _lessons() -> str:
-    names = sorted(part for part in PARTS if re.fullmatch(r"\w+", part))
-    others = sorted(PARTS.difference(names))
+    parts = ON_CHAT | ON_RESPONSES
+    names = sorted(part for part in parts if re.fullmatch(r"\w+", part))
+    others = sorted(parts.difference(names))
     told = ", ".join(map(code, names))
     return f"{told}; and what has no name of its own: {', '.join(others)}.\n"
 

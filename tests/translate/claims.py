@@ -11,18 +11,20 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from tests.translate.native.asking import encoded
 from tests.translate.seats import (
     MARK,
+    PASSED_BACK,
     Json,
     Piece,
     details_of,
     extra_of,
+    is_thoughtless,
     native_block,
     phase_of,
     reasoning_item,
     violations,
 )
-from tests.translate.native.asking import encoded
 from tests.translate.sessions import ON, PNG, Sent, Turn
 
 _BYPASS = {"google": {"thought_signature": "skip_thought_signature_validator"}}
@@ -72,7 +74,7 @@ def _may_read(sent: Sent, turn: Turn, piece: Piece) -> bool:
         return _is_own(sent, turn)
     if turn.seat.dialect.wire != "anthropic" or _was_refused_for_a_signature(sent):
         return False
-    return bool(piece.seal) or not sent.seat.strict
+    return bool(piece.seal) or sent.seat.checks != "its own"
 
 
 def its_own_reasoning_comes_back(sent: Sent) -> Iterator[str]:
@@ -86,14 +88,20 @@ def thinking_is_on_unless_the_loop_lost_it(sent: Sent) -> Iterator[str]:
         return
     body = sent.body
     read, had = _loop(body["messages"]), _loop(sent.asked["messages"])
-    if _thinks(body) == "enabled" and _is_headless(read):
-        yield "thinking is on, and the turn that called did not begin with it"
-    if _thinks(body) == "enabled" and any("Expected" in refused for refused in sent.refusals):
-        yield "it had to be refused first"
-    if _thinks(body) in ON and _lost(had, read):
-        yield "thinking is on, and a turn lost its first thought"
-    if _thinks(body) not in ON and not (_lost(had, read) or _is_headless(had)):
+    broken_off = _lost(had, read) or _is_headless(had)
+    if sent.seat.checks == "every call":
+        broken_off = any(map(is_thoughtless, body["messages"]))
+    if _thinks(body) in ON and (_lost(had, read) or (_is_strict(sent) and broken_off)):
+        yield "thinking is on, and a turn called without it"
+    if _thinks(body) not in ON and not broken_off:
         yield "thinking is off for no reason"
+
+
+def _is_strict(sent: Sent) -> bool:
+    """Whether the provider insists on thoughts, as far as it is asked; Claude may decide by itself."""
+    return sent.seat.checks == "every call" or (
+        sent.seat.checks == "its own" and _thinks(sent.body) == "enabled"
+    )
 
 
 def what_is_refused_is_foreign(sent: Sent) -> Iterator[str]:
@@ -102,9 +110,12 @@ def what_is_refused_is_foreign(sent: Sent) -> Iterator[str]:
     foreign = any(turn.seat.provider != sent.seat.provider for turn in theirs)
     if _was_refused_for_a_signature(sent) and not foreign:
         yield f"refused: {sent.refusals}"
-    headless = any("Expected" in refused for refused in sent.refusals)
-    if headless and not _is_headless(_loop(sent.asked["messages"])):
-        yield f"refused: {sent.refusals}"
+    if any("Expected" in refused for refused in sent.refusals):
+        decided_itself = sent.seat.dialect.thinking_style == "adaptive" and sent.client.thinking == "adaptive"
+        if not (decided_itself and _is_headless(_loop(sent.asked["messages"]))):
+            yield f"refused: {sent.refusals}"
+    if PASSED_BACK in sent.refusals:
+        yield "refused for a thought that nobody had"
 
 
 def what_needs_no_change_keeps_its_bytes(sent: Sent) -> Iterator[str]:
@@ -114,7 +125,8 @@ def what_needs_no_change_keeps_its_bytes(sent: Sent) -> Iterator[str]:
     asked, read = _members.decode(sent.asked_bytes), _members.decode(sent.outgoing.body)
     changed = {name for name in {*asked, *read} if bytes(asked.get(name, b"")) != bytes(read.get(name, b""))}
     allowed = {"model"}
-    if any(turn.seat.dialect.wire != "anthropic" or not turn.seat.signs for turn in sent.turns):
+    foreign = any(turn.seat.dialect.wire != "anthropic" or not turn.seat.signs for turn in sent.turns)
+    if foreign or any(block.get("thinking") == "" for turn in sent.turns for block in turn.content):
         allowed |= {"messages"}
     if _thinks(sent.body) != sent.client.thinking:
         allowed |= {"thinking", "context_management"}
@@ -170,32 +182,30 @@ _Pairs = list[tuple[list[str], list[str]]]
 def _paired(calls: Iterable[tuple[str, Any]], results: Iterable[tuple[str, Any]]) -> _Pairs:
     """The marks of each call and of its result."""
     answers = dict(results)
-    return [
-        (MARK.findall(json.dumps(said)), MARK.findall(json.dumps(answers[call]))) for call, said in calls
-    ]
+    return [(MARK.findall(json.dumps(said)), MARK.findall(json.dumps(answers[call]))) for call, said in calls]
 
 
 def _native_pairs(messages: Iterable[Json]) -> _Pairs:
     blocks = [block for message in messages for block in _blocks(message)]
     calls = [(block["id"], block["input"]) for block in blocks if block["type"] == "tool_use"]
-    results = [
-        (block["tool_use_id"], block["content"]) for block in blocks if block["type"] == "tool_result"
-    ]
+    results = [(block["tool_use_id"], block["content"]) for block in blocks if block["type"] == "tool_result"]
     return _paired(calls, results)
 
 
 def _chat_pairs(body: Json) -> _Pairs:
-    calls = [(call["id"], call["function"]) for each in body["messages"] for call in each.get("tool_calls", ())]
+    calls = [
+        (call["id"], call["function"]) for each in body["messages"] for call in each.get("tool_calls", ())
+    ]
     results = [(each["tool_call_id"], each["content"]) for each in body["messages"] if each["role"] == "tool"]
     return _paired(calls, results)
 
 
 def _response_pairs(body: Json) -> _Pairs:
-    calls = [(each["call_id"], each["arguments"]) for each in body["input"] if each["type"] == "function_call"]
+    calls = [
+        (each["call_id"], each["arguments"]) for each in body["input"] if each["type"] == "function_call"
+    ]
     results = [
-        (each["call_id"], each["output"])
-        for each in body["input"]
-        if each["type"] == "function_call_output"
+        (each["call_id"], each["output"]) for each in body["input"] if each["type"] == "function_call_output"
     ]
     return _paired(calls, results)
 
@@ -228,7 +238,9 @@ def _back_on_chat(sent: Sent) -> Iterator[str]:
             case "gemini_extra" if calls:
                 extras = [extra_of(call) if own else None for call in calls]
                 expected = {"extra": extras if any(extras) else [_BYPASS] + [None] * (len(calls) - 1)}
-        found = {name: message[name] for name in ("reasoning_content", "reasoning_details") if name in message}
+        found = {
+            name: message[name] for name in ("reasoning_content", "reasoning_details") if name in message
+        }
         if sent.seat.dialect.replay == "gemini_extra" and calls:
             found["extra"] = [call.get("extra_content") for call in message["tool_calls"]]
         if found != expected:

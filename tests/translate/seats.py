@@ -1,7 +1,7 @@
 """Models behind every wire, played in process: what each says of a request, and how it answers.
 
-Whatever a model writes bears a mark, `<12>`, that occurs nowhere else. What it wants to see again is sealed as
-in `tests.support.seals`, by the provider and, where it matters, by the model; so every request shows whose
+Whatever a model writes bears a mark, `<12>`, that occurs nowhere else. What it wants to see again is sealed
+as in `tests.support.seals`, by the provider and, where it matters, by the model; so every request shows whose
 reasoning it holds.
 """
 
@@ -26,12 +26,14 @@ Json = dict[str, Any]
 Kind = Literal["thought", "hidden", "words", "call"]
 _KINDS: dict[str, Kind] = {"t": "thought", "h": "hidden", "s": "words", "c": "call"}
 MARK = re.compile(r"<\d+>")
+PASSED_BACK = "The `content[].thinking` in the thinking mode must be passed back to the API."
 
 
 class Seat(Struct, frozen=True, kw_only=True):
-    """A model at a provider. `signs`: its thinking bears signatures. `strict`: it checks those that it reads.
+    """A model at a provider. `signs`: its thinking bears signatures. `checks`: what it says of a history.
 
-    `extras` are the keys of its dialect that OpenAI does not know.
+    "its own": no thinking but what it signed, and the loop at hand begins with it. "every call": each was
+    made with a thought, wherever it came from. `extras` are the keys of its dialect that OpenAI lacks.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     model: str
     dialect: Dialect
     signs: bool = True
-    strict: bool = False
+    checks: Literal["nothing", "its own", "every call"] = "nothing"
     extras: frozenset[str] = frozenset()
 
     @property
@@ -50,7 +52,7 @@ class Seat(Struct, frozen=True, kw_only=True):
 
 def _seat(profile: str, model: str, *, name: str = "", extras: str = "", **more: Any) -> Seat:
     who = more.pop("at", profile)
-    own = {key: more.pop(key) for key in ("signs", "strict") if key in more}
+    own = {key: more.pop(key) for key in ("signs", "checks") if key in more}
     spoken = resolve(provider(profile, **more), model)
     return Seat(
         name=name or who,
@@ -75,11 +77,19 @@ RESPONSES = (
     _seat("azure", "gpt-5.4"),
 )
 NATIVE = (
-    _seat("anthropic", "claude-opus-4-8", strict=True),
-    _seat("anthropic", "claude-sonnet-4-5", name="anthropic-budget", strict=True),
-    _seat("anthropic", "claude-opus-4-8", name="other-account", at="other-account", strict=True),
+    _seat("anthropic", "claude-opus-4-8", checks="its own"),
+    _seat("anthropic", "claude-sonnet-4-5", name="anthropic-budget", checks="its own"),
+    _seat("anthropic", "claude-opus-4-8", at="other-account", checks="its own"),
     _seat("minimax", "MiniMax-M2", wire="anthropic"),
     _seat("zai", "glm-4.7", wire="anthropic", signs=False),
+    _seat(
+        "deepseek",
+        "deepseek-v4",
+        at="deepseek-native",
+        wire="anthropic",
+        signs=False,
+        checks="every call",
+    ),
 )
 SEATS = (*CHAT, *RESPONSES, *NATIVE)
 
@@ -114,9 +124,21 @@ def violations(seat: Seat, outgoing: Outgoing) -> list[str]:
 
 def refusal(seat: Seat, outgoing: Outgoing) -> str | None:
     """What a provider that checks says of the thinking in a history; None: it takes it."""
-    if not seat.strict:
-        return None
-    return validation_anthropic.thinking_refusal(json.loads(outgoing.body), seat.sealer, "turns")
+    body = json.loads(outgoing.body)
+    match seat.checks:
+        case "nothing":
+            return None
+        case "its own":
+            return validation_anthropic.thinking_refusal(body, seat.sealer, "turns")
+        case "every call":
+            off = (body.get("thinking") or {}).get("type") == "disabled"
+            return None if off or not any(map(is_thoughtless, body["messages"])) else PASSED_BACK
+
+
+def is_thoughtless(message: Json) -> bool:
+    """Whether a turn calls without a thought before it."""
+    kinds = [block["type"] for block in message["content"] if not isinstance(block, str)]
+    return "tool_use" in kinds and kinds[0] not in ("thinking", "redacted_thinking")
 
 
 # -- what it answers -----------------------------------------------------------------------------------
@@ -148,9 +170,7 @@ def _piece(seat: Seat, kind: Kind, then: str, number: int) -> Piece:
             item = reasoning_item(Piece(kind, mark))
             shown = mark if kind == "thought" else ""
             followed = {"words": "message", "call": "function_call"}.get(then, "reasoning")
-            return Piece(
-                kind, mark, encrypted(seat.sealer, item_id=item["id"], summary=shown, then=followed)
-            )
+            return Piece(kind, mark, encrypted(seat.sealer, item_id=item["id"], summary=shown, then=followed))
         case "anthropic", "hidden":
             return Piece(kind, mark, redacted(seat.sealer, number))
         case "anthropic", _:

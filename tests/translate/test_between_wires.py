@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.translate import claims
-from tests.translate.asking import call, result, user
-from tests.translate.seats import NATIVE, RESPONSES, SEATS, Seat
+from tests.translate.seats import SEATS, Seat
 from tests.translate.sessions import Client, Sent, Session, Step
 
 SHAPES = ("tc", "htscc", "c", "ts", "tcsc", "sc", "hs", "tthc", "s", "tsttctc")
@@ -23,11 +22,12 @@ Claim = Callable[[Sent], Iterator[str]]
 
 @cache
 def tours() -> tuple[Session, ...]:
-    """A session for each model in which it alternates with each that comes after it in the list."""
+    """Sessions in which a model alternates with some of those that come after it in the list."""
     shapes = itertools.cycle(SHAPES)
     return tuple(
-        _tour([each for other in SEATS[place + 1 :] for each in (seat, other)] + [seat], shapes)
+        _tour([each for other in SEATS[first : first + 4] for each in (seat, other)] + [seat], shapes)
         for place, seat in enumerate(SEATS)
+        for first in range(place + 1, len(SEATS), 4)
     )
 
 
@@ -52,7 +52,7 @@ def _tour(seats: list[Seat], shapes: Iterator[str]) -> Session:
 
 @pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda claim: claim.__name__)
 def test_between_any_two_models_in_both_directions(claim: Claim) -> None:
-    assert [claims.broken(session.sent, claim) for session in tours()] == [[] for _ in SEATS]
+    assert [fault for session in tours() for fault in claims.broken(session.sent, claim)] == []
 
 
 def test_the_tours_lead_from_every_model_to_every_other_in_the_middle_of_a_tool_loop() -> None:

@@ -27,6 +27,11 @@ _ALIKE = frozenset(
         *("prompt_cache_key", "service_tier", "prompt_cache_breakpoint", ROLE, PLACE, ORDER),
     }
 )
+PARTS = _ALIKE | {
+    *("reasoning", "reasoning_effort", "summary", "include", "encrypted_content", "max_output_tokens"),
+    *("text", "response_format", "tool_choice"),
+}
+"""Every part of a request that can be done without."""
 _NO_SUCH_PATH = (404, 405)
 
 

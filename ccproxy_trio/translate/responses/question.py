@@ -158,5 +158,5 @@ def _reasoning(request: MessagesRequest, wish: Wishes, dialect: Dialect) -> Reas
     if effort is None or dialect.reasoning == "none":
         return None
     level = clamp(effort, dialect.efforts)
-    seen = request.thinking is not None and wish.show_thinking 
+    seen = request.thinking is not None and wish.show_thinking and level != OFF
     return ReasoningOptions(effort=level, summary="auto" if seen and dialect.reasoning_summary else None)

@@ -83,6 +83,45 @@ def test_thinking_is_off_while_the_loop_at_hand_lacks_its_own(
     assert sent(loop(*turns, **asked), dialect).get("thinking") == after
 
 
+BEATEN = {"type": "thinking", "thinking": "", "signature": "ccpx1.abc"}  # it kept a client waiting
+
+
+@pytest.mark.parametrize(
+    ("turn", "after"),
+    [
+        ((BEATEN, THEIRS, call("t1")), {"type": "adaptive"}),
+        ((BEATEN, call("t1")), {"type": "adaptive"}),
+        ((BEATEN, OURS, call("t1")), {"type": "disabled"}),
+        ((OURS, THEIRS, call("t1")), {"type": "adaptive"}),
+    ],
+)
+def test_a_heartbeat_before_an_answer_was_nobodys_thought(
+    turn: tuple[Any, ...], after: dict[str, Any]
+) -> None:
+    assert sent(loop(assistant(*turn), user(result("t1")), **ADAPTIVE))["thinking"] == after
+
+
+def test_where_a_budget_is_asked_for_a_loop_without_thought_goes_on_without() -> None:
+    """Claude Code said `adaptive`; what is sent is a budget, with which Anthropic wants to see a thought."""
+    assert sent(loop(*NEVER, **ADAPTIVE), model="claude-sonnet-4-5")["thinking"] == {"type": "disabled"}
+    assert sent(loop(*NEVER, **ADAPTIVE), native("zai", "glm-4.7"))["thinking"]["type"] == "enabled"
+
+
+@pytest.mark.parametrize("asked", [ADAPTIVE, BUDGET, {}])
+def test_some_want_a_thought_before_every_call_there_ever_was(asked: dict[str, Any]) -> None:
+    dialect = native("deepseek", "deepseek-v4-pro")
+    spoken = (assistant("done"), user("more"))
+    for turns in (LOST, NEVER):
+        assert sent(loop(*turns, *spoken, **asked), dialect)["thinking"] == {"type": "disabled"}
+    kept = sent(loop(assistant(UNSIGNED, call("t1")), user(result("t1")), *spoken, **asked), dialect)
+    assert kept.get("thinking", {"type": "enabled"})["type"] == "enabled"
+
+
+def test_thinking_can_be_switched_off_whatever_the_client_says() -> None:
+    for asked in (ADAPTIVE, BUDGET, {}, {"thinking": {"type": "disabled"}}):
+        assert sent(loop(*KEPT, **asked), thinking_style="off")["thinking"] == {"type": "disabled"}
+
+
 @pytest.mark.parametrize(
     ("management", "after"),
     [

@@ -15,6 +15,7 @@ from ccproxy_trio.translate.dialect import Dialect, resolve, with_lessons
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.refusals import ORDER, PLACE, ROLE, WIRE
 from ccproxy_trio.translate.request import Target, translate
+from ccproxy_trio.translate.responses.adjust import PARTS
 from ccproxy_trio.translate.state import ReplayState, seal
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.faults import FaultKind, Overflow, Refused, UpstreamFault
@@ -246,6 +247,10 @@ def test_what_is_refused_is_put_otherwise_and_remembered(
     assert line is not None
     written = json.loads(f"{{{line.line}}}")["options"]
     assert asked.body(dialect(model=asked.model, **written)) == after
+
+
+def test_every_part_that_can_be_done_without_has_its_row() -> None:
+    assert {part for part, *_ in ROWS} == PARTS
 
 
 def test_words_and_calls_stay_what_they_are() -> None:

@@ -12,7 +12,7 @@ from ccproxy_trio.translate.usage import read_response_usage
 from ccproxy_trio.wire.faults import RequestRefused
 from tests.support.answers import counting_mint, parts_of, reader_of
 from tests.translate.asking import provider, request, tool, user
-from tests.translate.responses.asking import completed, event, question, text_delta
+from tests.translate.responses.asking import body, completed, event, question, text_delta
 
 CALL = {"type": "function_call", "name": "a_tool_fa2ab6ac", "arguments": "{}"}
 
@@ -38,6 +38,11 @@ def test_nothing_is_said_behind_a_stop_sequence() -> None:
 def test_a_request_with_nothing_to_say_is_refused() -> None:
     with pytest.raises(RequestRefused, match="at least one message must have content"):
         question(request(user("")))
+
+
+def test_no_summary_is_asked_of_a_model_that_is_not_to_think() -> None:
+    asked = question(request(thinking={"type": "adaptive"}), efforts=["none"])
+    assert body(asked)["reasoning"] == {"effort": "none"}
 
 
 def test_usage_of_an_odd_shape_is_none() -> None:
