@@ -18,6 +18,7 @@ ORDER = (
     "ask",
     "sse",
     "translate",
+    "passing",
     "grammar",
     "gauge",
     "startup",

@@ -54,6 +54,8 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
             "ccproxy_trio/wire/sse.py",
             "ccproxy_trio/wire/chunks.py",
             "ccproxy_trio/wire/response_events.py",
+            "ccproxy_trio/wire/native.py",
+            "ccproxy_trio/translate/native/frames.py",
         ),
         "answer: translate": tuple(
             f"ccproxy_trio/translate/{name}.py"
@@ -64,6 +66,13 @@ STAGES: Mapping[str, Sequence[str]] = MappingProxyType(
                 "emit",
                 "fold",
                 "hearing",
+                "native/blocks",
+                "native/fold",
+                "native/ids",
+                "native/passing",
+                "native/reader",
+                "native/splice",
+                "native/whole",
                 "parts",
                 "responses/heard",
                 "responses/reader",

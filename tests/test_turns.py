@@ -72,7 +72,7 @@ class LongSteps:
     def __init__(self, ticker: Ticker, patch: pytest.MonkeyPatch) -> None:
         self._ticker = ticker
         self.by_turn: Counter[int] = Counter()
-        patch.setattr(attempt, "translate", self._counted(attempt.translate))
+        patch.setattr(attempt, "put", self._counted(attempt.put))
         patch.setattr(routes, "decode_request", self._counted(routes.decode_request))
 
     def _counted(self, step: Callable[..., Any]) -> Callable[..., Any]:

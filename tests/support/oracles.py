@@ -228,6 +228,6 @@ def _event_faults(event: Mapping[str, object]) -> Iterator[str]:
         case "ping":
             return
         case "error":
-            yield from error_violations(msgspec.json.encode(event))
+            yield from error_violations(json.dumps(event))
         case _:
-            yield from event_violations(msgspec.json.encode(event))
+            yield from event_violations(json.dumps(event))

@@ -14,7 +14,8 @@ from tests.support.client import MODEL, asks, post
 from tests.support.inside import Inside, descriptors, threads
 from tests.support.oracles import Control, Holdings, Watch, growth, holdings_of, misshapen
 from tests.support.proxy import Heard, Proxy, ProxyError
-from tests.support.scripted import ScriptedProvider
+from tests.support.scripted import ScriptedProvider, Send
+from tests.support.told import told, with_usage
 from tests.support.warm import Forked
 
 pytestmark = pytest.mark.process
@@ -160,3 +161,31 @@ def test_what_anthropics_api_could_not_have_said_is_seen(heard: Heard) -> None:
 def test_a_client_that_left_is_owed_no_end() -> None:
     left = Heard("/v1/messages", 200, STREAM, bytearray(b"event: mess"), "left")
     assert list(misshapen(left)) == []
+
+
+def _native(harm: str) -> Heard:
+    """A good answer of a provider's own but for this."""
+    harmed = faults.bad_text(b"\\ud800", wire="anthropic") if harm == "half a character" else ()
+    frames = [step.data.split(b"\r\n", 1)[1][:-2] for step in harmed[1:-1] if isinstance(step, Send)]
+    whole = frames or list(told(says("ok"), "anthropic").frames)
+    match harm:
+        case "a comment":
+            whole.insert(1, b": still here\n\n")
+        case "odd counts":
+            whole = [with_usage(frame, {"input_tokens": -5}) for frame in whole]
+        case "no end":
+            whole.pop()
+        case "closed twice":
+            whole.insert(-1, whole[-3])
+    return Heard("/v1/messages", 200, STREAM, bytearray(b"".join(whole)), "whole")
+
+
+@pytest.mark.parametrize("harm", ["a comment", "odd counts", "half a character"])
+def test_what_a_provider_says_is_its_own_affair_and_the_proxy_may_not_say_it(harm: str) -> None:
+    assert list(misshapen(_native(harm), by="anybody")) == []
+    assert list(misshapen(_native(harm))) != []
+
+
+@pytest.mark.parametrize("harm", ["no end", "closed twice"])
+def test_an_answer_that_breaks_the_grammar_is_misshapen_whoever_wrote_it(harm: str) -> None:
+    assert list(misshapen(_native(harm), by="anybody")) != []

@@ -15,6 +15,7 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from tests.conftest import Providers
+from tests.support import faults
 from tests.support.agent import agent, images, tool_results
 from tests.support.answer_validation import event_violations, message_violations
 from tests.support.chunks import Call, Turn, Usage, calls, says
@@ -279,6 +280,46 @@ async def test_a_wire_that_a_server_does_not_have_is_not_found(providers: Provid
         await responded(provider)
     assert ["no such endpoint" in fault for fault in provider.violations] == [True]
     provider.violations.clear()
+
+
+async def _heard(provider: ScriptedProvider) -> str:
+    """The text that the vendor's package reads from a stream, until it ends or complains."""
+    if provider.wire == "anthropic":
+        return "".join(block.text for block in (await messaged(provider)).content)
+    return str((await responded(provider)).output_text)
+
+
+@pytest.mark.parametrize("wire", ["responses", "anthropic"])
+async def test_a_fault_is_told_in_the_words_of_its_wire(wire: Wire, providers: Providers) -> None:
+    """The packages know it for what it is; what they take for a good answer is none to us."""
+    provider = providers.start("alpha", wire=wire)
+    package = anthropic if wire == "anthropic" else openai
+    provider.plays(faults.slow(says("hel", "lo"), before=0.01, within=0.01, wire=wire))
+    assert await _heard(provider) == "hello"
+    for reply in (faults.error_in_stream(wire=wire), faults.error_in_stream("hel", "lo", wire=wire)):
+        provider.plays(reply)
+        with pytest.raises(package.APIError, match="The server had an error"):
+            await _heard(provider)
+    for code, error in ((429, package.RateLimitError), (500, package.InternalServerError)):
+        provider.plays(faults.status(code, "not now", wire=wire))
+        with pytest.raises(error, match="not now"):
+            await _heard(provider)
+    provider.plays(faults.dies_after_text("hel", "lo", wire=wire))
+    with pytest.raises(Exception, match="incomplete chunked read|Connection error"):
+        await _heard(provider)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_stream_can_be_cut_before_each_of_its_parts(wire: Wire) -> None:
+    whole_stream = told(says("hel", "lo"), wire)
+    sizes = [
+        len(faults.begun(wire=wire)) - 1,
+        len(faults.begun("hel", "lo", wire=wire)) - 1,
+        len(faults.without_mark("hel", "lo", wire=wire)) - 2,
+    ]
+    parts = [whole_stream.opening, whole_stream.begun, whole_stream.unmarked]
+    assert sizes == [len(part) for part in parts]
+    assert sizes == sorted(set(sizes))
 
 
 _EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
