@@ -57,7 +57,7 @@ def paste_line(
 
 
 def _with_its_own_login(url: str, key: str) -> str:
-    """Claude Code logged in as ever: neither of its variables for keys may be set, or it sends that instead."""
+    """Claude Code logged in as ever: with one of its variables for keys set, it sends that instead."""
     if not key:
         return f"ANTHROPIC_BASE_URL={url} claude"
     named = key.strip('"')

@@ -32,6 +32,8 @@ from tests.translate.native.answering import (
     frame,
     message_start,
     read_events,
+    start,
+    stop,
     stream_of,
     text_block,
     thinking_block,
@@ -260,6 +262,24 @@ async def test_a_silent_provider_is_covered_by_heartbeats_in_its_own_block(autoj
     deltas = [event["delta"]["text"] for event in events(body) if event["type"] == "content_block_delta"]
     assert deltas == ["Hello", "", "", " world"]
     assert body.count(frame({"type": "ping"})) == 21
+
+
+async def test_where_no_heartbeat_has_a_place_none_is_sent(autojump_clock: Clock) -> None:
+    """The totals are there, the end is not, and what is open takes no delta."""
+
+    async def dawdles(given: FakeAnswer) -> None:
+        block = [start(0, {"type": "something_new"}), stop(0)]
+        whole = answer(block)
+        await given.send.send(stream_of(whole[:-1]))
+        await trio.sleep(100.0)
+        await given.send.send(stream_of(whole[-1:]))
+
+    settings = native("a", heartbeat_interval=40.0)
+    async with virtual_house(settings, a=FakeUpstream(dawdles)) as house:
+        _, body = await asked(house)
+    assert shape(body) == [
+        *("message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop"),
+    ]
 
 
 async def test_a_block_that_a_heartbeat_opened_stands_in_front_of_the_providers(

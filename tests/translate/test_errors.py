@@ -13,6 +13,7 @@ from ccproxy_trio.translate.errors import classify, classify_object
 from ccproxy_trio.wire.faults import FaultKind, Overflow, UpstreamFault
 
 K = FaultKind
+TOO_LONG = "Your input exceeds the context window of this model."
 
 
 def fault(
@@ -250,7 +251,7 @@ CASES: list[tuple[str, int, object, FaultKind]] = [
         error("Invalid prompt: your prompt was flagged as potentially violating our policy"),
         K.CONTENT_POLICY,
     ),
-    ("too long", 400, error("Your input exceeds the context window of this model."), K.CONTEXT_OVERFLOW),
+    ("too long", 400, error(TOO_LONG), K.CONTEXT_OVERFLOW),
     # overload
     ("overloaded 503", 503, error("The engine is currently overloaded"), K.OVERLOADED),
     ("overloaded by code", 503, error("Try later", type="overloaded_error"), K.OVERLOADED),
@@ -542,11 +543,11 @@ def test_gemini_says_it_in_its_details() -> None:
         (responses_failed("server_error", "The server had an error"), K.UPSTREAM_ERROR, None),
         (responses_failed("rate_limit_exceeded", "Please try again in 2s."), K.RATE_LIMITED, None),
         (responses_failed("context_length_exceeded", "Too long"), K.CONTEXT_OVERFLOW, None),
-        (responses_failed("x", "Your input exceeds the context window of this model."), K.CONTEXT_OVERFLOW, None),
+        (responses_failed("x", TOO_LONG), K.CONTEXT_OVERFLOW, None),
         (responses_failed("insufficient_quota", "You exceeded"), K.QUOTA, None),
         (responses_failed("server_is_overloaded", "Later"), K.OVERLOADED, None),
         ({"type": "error", "code": "slow_down", "message": "x", "param": None}, K.OVERLOADED, None),
-        ({"type": "response.failed", "response": {"error": None, "status": "failed"}}, K.UPSTREAM_ERROR, None),
+        ({"type": "response.failed", "response": {"error": None}}, K.UPSTREAM_ERROR, None),
         ("overloaded", K.OVERLOADED, None),
         ({}, K.UPSTREAM_ERROR, None),
         (None, K.UPSTREAM_ERROR, None),

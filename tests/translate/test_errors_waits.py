@@ -132,7 +132,10 @@ def test_of_a_subscriptions_limits_the_one_that_refused_counts_and_no_other() ->
     }
     assert asked(**limits) == 7200.0
     assert asked(**limits, retry_after="30") == 30.0
-    not_it = {"anthropic_ratelimit_unified_status": "allowed", "anthropic_ratelimit_unified_reset": "1700007200"}
+    not_it = {
+        "anthropic_ratelimit_unified_status": "allowed",
+        "anthropic_ratelimit_unified_reset": "1700007200",
+    }
     assert asked(**not_it) is None
     assert asked(**not_it, anthropic_ratelimit_requests_reset="2023-11-14T22:13:30Z") == 10.0
 

@@ -18,7 +18,8 @@ def test_one_token_is_asked_for_in_the_field_that_the_dialect_knows(field: str) 
 
 def test_each_wire_is_asked_in_its_own_words() -> None:
     chat, responses, native = (
-        msgspec.json.decode(probe_body("m", dialect(wire=wire))) for wire in ("chat", "responses", "anthropic")
+        msgspec.json.decode(probe_body("m", dialect(wire=wire)))
+        for wire in ("chat", "responses", "anthropic")
     )
     said = [{"role": "user", "content": "ping"}]
     assert chat == {"model": "m", "messages": said, "max_tokens": 1}

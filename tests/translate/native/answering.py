@@ -130,7 +130,7 @@ class Client:
         self.show(self.emitter.heartbeat())
 
     def relay(self, *reads: bytes, reader: NativeReader | None = None) -> bytes:
-        """All that is sent when the provider's body arrives in these reads; a fault becomes the error event."""
+        """All that is sent of a body that arrives in these reads; a fault becomes the error event."""
         reader = reader or native_reader()
         try:
             for data in reads:

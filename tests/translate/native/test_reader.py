@@ -324,9 +324,7 @@ def test_an_error_is_seen_in_whatever_form(raw: bytes) -> None:
         [b"event: message_start\ndata: []\n\n"],
         [b"event: content_block_stop\ndata: 7\n\n"],
         [b"event: message_delta\ndata: " + b"[" * 5000 + b"\n\n"],
-        [
-            b'data: {"id":"chatcmpl-1","object":"chunk","choices":[{"delta":{"content":"x"}}]}\n\n'
-        ],
+        [b'data: {"id":"chatcmpl-1","object":"chunk","choices":[{"delta":{"content":"x"}}]}\n\n'],
         [b"data: {}\n\n"],
         [b"data: <html>\n\n"],
     ],
@@ -545,3 +543,24 @@ def test_of_keep_alives_without_end_not_all_are_kept() -> None:
     (part,) = reader.feed(reader.decoder.feed(ping)[0])
     assert isinstance(part, Passage)
     assert part.raw == ping
+
+
+@pytest.mark.parametrize(
+    "bad", [b"event: content_block_delta\ndata: {\n\n", frame(delta(7, "text_delta", "x"))]
+)
+def test_what_came_before_a_fault_is_said_however_the_network_cut_the_bytes(bad: bytes) -> None:
+    good = frame(delta(0, "text_delta", "x"))
+    for reads in ([good * 2 + bad + good], [good * 2, bad + good], [good, good, bad, good]):
+        reader = native_reader()
+        for each in reader.decoder.feed(stream_of(HELLO[:3])):
+            reader.feed(each)
+        said, fault = b"", None
+        try:
+            for data in reads:
+                for each in reader.decoder.feed(data):
+                    said += b"".join(part.raw for part in passages(reader.feed(each)))
+            reader.end()
+        except UpstreamFault as caught:
+            fault = caught.kind
+        assert fault is FaultKind.PROTOCOL
+        assert said == good * 2

@@ -93,9 +93,8 @@ def test_a_message_for_a_client_that_reads_along_is_a_stream_like_any_other() ->
     assert kinds == [
         *("thinking_delta", "signature_delta", "text_delta", "input_json_delta", "input_json_delta"),
     ]
-    assert events[-2]["delta"] == {
-        **{"stop_reason": "tool_use", "stop_sequence": None, "container": {"id": "container_1"}}
-    }
+    ending = {"stop_reason": "tool_use", "stop_sequence": None, "container": {"id": "container_1"}}
+    assert events[-2]["delta"] == ending
     assert events[-2]["context_management"] == {"applied_edits": []}
 
 
@@ -208,10 +207,8 @@ def test_the_end_overwrites_what_it_tells_and_nothing_else() -> None:
     ending["delta"] |= {"stop_details": {"type": "refusal"}, "container": None}
     events = [message_start(usage=began), message_start(id="again"), *text_block(0, "x")]
     told = folded(stream_of([*events, nothing, ending | {"new": 1}, HELLO[-1]]))
-    assert told["usage"] == {
-        **{"input_tokens": 25, "output_tokens": 15, "service_tier": "standard"},
-        "server_tool_use": {"web_search_requests": 1},
-    }
+    counted = {"input_tokens": 25, "output_tokens": 15, "service_tier": "standard"}
+    assert told["usage"] == counted | {"server_tool_use": {"web_search_requests": 1}}
     assert (told["id"], told["stop_reason"], told["new"]) == (THEIR_ID, "refusal", 1)
     assert told["stop_details"] == {"type": "refusal"}
     assert told["container"] is None
