@@ -43,7 +43,7 @@ class Audience(Protocol):
 
 
 class Whole(Struct, frozen=True):
-    """An answer for a client that asked without `stream`. `headers` are the provider's, names in lower case."""
+    """An answer for a client that asked without `stream`. `headers`: the provider's, names in lower case."""
 
     body: bytes
     headers: Headers = ()

@@ -21,7 +21,7 @@ from ccproxy_trio.bookkeeping import bug
 from ccproxy_trio.edge.answered import with_ids
 from ccproxy_trio.edge.connection import Connection, HouseRequest
 from ccproxy_trio.edge.errors import OUR_FAULT, error_response, told_of
-from ccproxy_trio.edge.guard import Caller, Guard, TurnedAway
+from ccproxy_trio.edge.guard import Caller, Guard, TurnedAway, headers_of
 from ccproxy_trio.edge.idle import mend_connections
 from ccproxy_trio.edge.routes import Desk
 from ccproxy_trio.edge.rush import give_back_memory, tidy_up
@@ -131,8 +131,7 @@ def _add_checks(app: Application, new_request_id: Callable[[], str], journal: Jo
         g.request_id = new_request_id()
         server = request.scope.get("server")
         peer = request.scope.get("client")
-        sent = request.scope["headers"]
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
+        headers = headers_of(request.scope["headers"])
         g.caller = Caller(
             headers=headers, server=server[0] if server else None, peer=peer[0] if peer else None
         )

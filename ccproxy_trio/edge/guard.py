@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ from ccproxy_trio.wire.faults import RequestRefused
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 QUIET = 10.0  # seconds between lines about refused callers
 _CROSS_SITE = frozenset({"cross-site", "same-site"})
+_LISTS = frozenset({"anthropic-beta"})  # those that are read here
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -32,6 +33,18 @@ class Caller(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]  # lower-cased names
     server: str | None
     peer: str | None
+
+
+def headers_of(sent: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """What a request's head says, by lower-cased name. Of a name that comes twice the last value counts.
+
+    Of a list that comes in several headers all of it does.
+    """
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in sent:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in _LISTS and name in headers else value
+    return headers
 
 
 class Guard:

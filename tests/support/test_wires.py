@@ -282,11 +282,28 @@ async def test_a_wire_that_a_server_does_not_have_is_not_found(providers: Provid
     provider.violations.clear()
 
 
+class _ToldInStreamError(Exception):
+    """An event said so."""
+
+
 async def _heard(provider: ScriptedProvider) -> str:
-    """The text that the vendor's package reads from a stream, until it ends or complains."""
+    """The text that the vendor's package reads from a stream, until it ends or complains.
+
+    OpenAI's hands on the event that is nothing but an error as one like the others.
+    """
     if provider.wire == "anthropic":
         return "".join(block.text for block in (await messaged(provider)).content)
-    return str((await responded(provider)).output_text)
+    body: dict[str, Any] = {"model": "m", "input": "hi", "store": False, "stream": True}
+
+    def read(client: OpenAI) -> str:
+        text = ""
+        for event in client.responses.create(**body):
+            if event.type == "error":
+                raise _ToldInStreamError(event.message)
+            text += event.delta if event.type == "response.output_text.delta" else ""
+        return text
+
+    return await with_openai(provider, read)
 
 
 @pytest.mark.parametrize("wire", ["responses", "anthropic"])
@@ -298,14 +315,14 @@ async def test_a_fault_is_told_in_the_words_of_its_wire(wire: Wire, providers: P
     assert await _heard(provider) == "hello"
     for reply in (faults.error_in_stream(wire=wire), faults.error_in_stream("hel", "lo", wire=wire)):
         provider.plays(reply)
-        with pytest.raises(package.APIError, match="The server had an error"):
+        with pytest.raises((package.APIError, _ToldInStreamError), match="The server had an error"):
             await _heard(provider)
     for code, error in ((429, package.RateLimitError), (500, package.InternalServerError)):
         provider.plays(faults.status(code, "not now", wire=wire))
         with pytest.raises(error, match="not now"):
             await _heard(provider)
     provider.plays(faults.dies_after_text("hel", "lo", wire=wire))
-    with pytest.raises(Exception, match="incomplete chunked read|Connection error"):
+    with pytest.raises(Exception, match=r"incomplete chunked read|Connection error"):
         await _heard(provider)
 
 

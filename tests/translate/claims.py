@@ -106,9 +106,13 @@ def _is_strict(sent: Sent) -> bool:
 
 def what_is_refused_is_foreign(sent: Sent) -> Iterator[str]:
     """A provider has to be asked twice only for what nobody but it can tell."""
-    theirs = [turn for turn in sent.turns if turn.seat.dialect.wire == "anthropic"]
-    foreign = any(turn.seat.provider != sent.seat.provider for turn in theirs)
-    if _was_refused_for_a_signature(sent) and not foreign:
+    foreign = [
+        piece
+        for turn in sent.turns
+        if turn.seat.dialect.wire == "anthropic" and turn.seat.provider != sent.seat.provider
+        for piece in turn.pieces
+    ]
+    if _was_refused_for_a_signature(sent) and not any(piece.seal for piece in foreign):
         yield f"refused: {sent.refusals}"
     if any("Expected" in refused for refused in sent.refusals):
         decided_itself = sent.seat.dialect.thinking_style == "adaptive" and sent.client.thinking == "adaptive"

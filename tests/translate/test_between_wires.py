@@ -16,23 +16,35 @@ from tests.translate import claims
 from tests.translate.seats import SEATS, Seat
 from tests.translate.sessions import Client, Sent, Session, Step
 
-SHAPES = ("tc", "htscc", "c", "ts", "tcsc", "sc", "hs", "tthc", "s", "tsttctc")
+SHAPES = ("tc", "htscc", "c", "c", "ts", "tcsc", "sc", "hs", "tthc", "s", "tsttctc")
+CLIENTS = (
+    Client(),
+    Client(thinking="enabled"),
+    Client(),
+    Client(thinking="disabled", keeps="all"),
+    Client(),
+    Client(thinking="enabled", keeps="all"),
+)
 Claim = Callable[[Sent], Iterator[str]]
 
 
 @cache
 def tours() -> tuple[Session, ...]:
     """Sessions in which a model alternates with some of those that come after it in the list."""
-    shapes = itertools.cycle(SHAPES)
+    shapes, asking = itertools.cycle(SHAPES), itertools.cycle(CLIENTS)
     return tuple(
-        _tour([each for other in SEATS[first : first + 4] for each in (seat, other)] + [seat], shapes)
+        _tour(
+            [each for other in SEATS[first : first + 4] for each in (seat, other)] + [seat],
+            next(asking),
+            shapes,
+        )
         for place, seat in enumerate(SEATS)
         for first in range(place + 1, len(SEATS), 4)
     )
 
 
-def _tour(seats: list[Seat], shapes: Iterator[str]) -> Session:
-    session = Session(Client())
+def _tour(seats: list[Seat], client: Client, shapes: Iterator[str]) -> Session:
+    session = Session(client)
     session.play(
         Step(
             seat=seat,

@@ -1,4 +1,4 @@
-"""The non-streaming answer, out of events that were passed on: every member that the provider sent is in it."""
+"""The non-streaming answer, out of events that were passed on, with every member that the provider sent."""
 
 from collections.abc import Mapping
 

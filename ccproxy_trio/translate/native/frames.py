@@ -10,7 +10,6 @@ gets the line ends that it lacks.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Literal
 
 from ccproxy_trio.wire.faults import UpstreamFault
@@ -39,10 +38,10 @@ class Frame(SseEvent, frozen=True):
 class Run(Frame, frozen=True):
     """Several deltas behind each other. `data` has the JSON of each in a line, and empty lines between."""
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> list[Frame]:
         """Each of them by itself."""
-        for payload in self.data.split(b"\n\n"):
-            yield Frame(DELTA, payload, b"%b%b\n\n" % (_HEAD, payload))
+        payloads = self.data.split(b"\n\n")
+        return [Frame(DELTA, payload, b"%b%b\n\n" % (_HEAD, payload)) for payload in payloads]
 
 
 def named(frame: Frame, name: str) -> Frame:
@@ -89,11 +88,16 @@ class FrameDecoder(Decoder):
             raise self._fault
         # Nothing in so short a read is past a cap.
         is_plain = _CR not in data and len(data) <= self._most_plain_bytes
-        if data[:_HEAD_BYTES] == _HEAD and is_plain and not self._pending and not self._after_cr:
-            # Nearly every read is one delta. Looking for a byte costs a third of looking for bytes.
-            if data.find(_LF, _HEAD_BYTES) == len(data) - 2 and data[-1] == _LF:
-                self._first_line = False
-                return [Frame(DELTA, data[_HEAD_BYTES:-2], data)]
+        if (  # nearly every read is one delta; to look for a byte costs a third of looking for bytes
+            data[:_HEAD_BYTES] == _HEAD
+            and data.find(_LF, _HEAD_BYTES) == len(data) - 2
+            and data[-1] == _LF
+            and is_plain
+            and not self._pending
+            and not self._after_cr
+        ):
+            self._first_line = False
+            return [Frame(DELTA, data[_HEAD_BYTES:-2], data)]
         return self._take_apart(data, is_plain=is_plain)
 
     def _take_apart(self, data: bytes, *, is_plain: bool) -> list[SseEvent]:

@@ -119,7 +119,7 @@ class NativeReader:
             delta = decode_delta(event.data)
             if delta == self._last and event.data[-4:] != _NOTHING_SAID:
                 self.progress += 1
-                return [Passage(event.raw, DELTA, delta.index, self._blocks.takes, True)]  # noqa: FBT003 - a field
+                return [Passage(event.raw, DELTA, delta.index, self._blocks.takes, True)]
         if not isinstance(event, Frame):
             raise TypeError("only whole frames can be passed on")
         self._raise_trouble()
@@ -181,12 +181,13 @@ class NativeReader:
     def _one_by_one(self, run: Run) -> list[Part]:
         """What came before the fault is said, as if the network had cut the bytes there."""
         out: list[Part] = []
-        for frame in run.frames():
+        frames = iter(run.frames())
+        while self._trouble is None:  # one of them has it
+            frame = next(frames)
             try:
                 out += self._grow(frame, [decode_delta(frame.data)])
             except UpstreamFault as fault:
                 self._flows, self._trouble = False, fault
-                break
         if not out:
             self._raise_trouble()
         return out
@@ -318,6 +319,7 @@ class NativeReader:
         return self._close_all() + self._say(passage)
 
     def _over(self, frame: Frame) -> list[Part]:
+        decode_members(frame.data)  # of one that was cut off the name alone says nothing
         out = self._close_all()
         self.finished = True
         # The other half of the last line end may still be on its way, and nobody will wait for it.

@@ -322,6 +322,7 @@ def test_an_error_is_seen_in_whatever_form(raw: bytes) -> None:
         ],
         [*HELLO[:3], b"event: content_block_delta\ndata: {}\n\n" * 2],
         [b"event: message_start\ndata: []\n\n"],
+        [*HELLO[:-1], b'event: message_stop\ndata: {"type":"mess'],
         [b"event: content_block_stop\ndata: 7\n\n"],
         [b"event: message_delta\ndata: " + b"[" * 5000 + b"\n\n"],
         [b'data: {"id":"chatcmpl-1","object":"chunk","choices":[{"delta":{"content":"x"}}]}\n\n'],
