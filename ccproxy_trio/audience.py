@@ -249,9 +249,8 @@ class LiveStream:
     def _post(self, events: list[Event]) -> None:
         """Send without waiting; the caller has checked that there is room."""
         data = self._encode(events)
-        if data:  # else no heartbeat has a place there
-            self._open()
-            self._frames.send_nowait(data)
+        self._open()
+        self._frames.send_nowait(data)
 
     def _has_ended(self) -> bool:
         return self._grammar.is_over and not self._untaken

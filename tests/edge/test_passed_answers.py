@@ -329,6 +329,8 @@ async def test_a_beginning_alone_wins_no_race(autojump_clock: Clock) -> None:
     upstreams = {"a": native_upstream(begins), "chat": FakeUpstream(silent_for(5.0, hello))}
     async with virtual_house(native("a", "chat", hedge_after=2.0), **upstreams) as house:
         client, body = await asked(house)
+    (decided,) = of(house.journal, RaceDecided)
+    assert (decided.winner, decided.loser) == ("chat", "a")
     assert b"hello" in body
     assert THEIR_ID.encode() not in body
     assert "x-ccproxy-request-id" not in client.headers

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.translate import claims
-from tests.translate.seats import SEATS, Seat
+from tests.translate.seats import NATIVE, SEATS, Seat
 from tests.translate.sessions import Client, Sent, Session, Step
 
 SHAPES = ("tc", "htscc", "c", "c", "ts", "tcsc", "sc", "hs", "tthc", "s", "tsttctc")
@@ -74,6 +74,15 @@ def test_the_tours_lead_from_every_model_to_every_other_in_the_middle_of_a_tool_
         for before, after in itertools.pairwise(session.sent)
     }
     assert moves >= {(one.name, other.name) for one in SEATS for other in SEATS if one is not other}
+
+
+@pytest.mark.parametrize("seat", NATIVE, ids=lambda seat: seat.name)
+def test_a_loop_in_which_others_called_without_a_thought_can_be_gone_on_with(seat: Seat) -> None:
+    for other in SEATS:
+        session = Session(Client())
+        session.play([Step(seat=other, shape="c"), Step(seat=seat)])
+        for claim in claims.CLAIMS:
+            assert claims.broken(session.sent[1:], claim) == []
 
 
 def test_no_id_of_a_message_or_a_call_occurs_twice() -> None:

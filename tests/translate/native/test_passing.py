@@ -212,6 +212,14 @@ def test_a_block_that_had_to_be_stopped_is_not_stopped_again() -> None:
     assert shape[-1] == ("content_block_stop", 2)
 
 
+def test_a_block_before_one_of_ours_keeps_its_number() -> None:
+    late = {"type": "content_block_delta", "index": 0, "delta": {"type": "something_new"}}
+    block = [start(0, {"type": "something_new"}), late, stop(0)]
+    told = read_events(beaten(answer(block, text_block(1, "x")), 3))
+    assert [event["index"] for event in told if event.get("delta") == {"type": "something_new"}] == [0]
+    assert [event["index"] for event in told if event["type"] == "content_block_start"] == [0, 1, 2]
+
+
 def test_a_block_of_the_same_number_that_begins_anew_is_stopped_again() -> None:
     again = [
         start(0, {"type": "something_new"}),
