@@ -18,7 +18,7 @@ from ccproxy_trio.health.lessons import Lesson, together
 from ccproxy_trio.health.verdict import Verdict, judge
 from ccproxy_trio.routing.tiers import Candidate
 from ccproxy_trio.settings.model import ProviderSettings
-from ccproxy_trio.translate.adjust import established
+from ccproxy_trio.translate.adjust import Complaint, complaint, established
 from ccproxy_trio.translate.dialect import Dialect, with_lessons
 from ccproxy_trio.translate.memory import SchemaMemory
 from ccproxy_trio.translate.parts import Finished, Part, content_bearing
@@ -137,6 +137,7 @@ class AttemptRun:
         self._tried = [self._dialect]
         self._question: Question | None = None  # until the client has been shown some of the answer
         self._unproven: tuple[Lesson, ...] = ()  # what the request at hand was changed by
+        self._complaint: Complaint | None = None  # what it was changed for
         self.first_content_at: float | None = None
         self.empty_answer: Sequence[Part] | None = None
         self.usage: Usage | None = None
@@ -155,7 +156,7 @@ class AttemptRun:
             try:
                 await self._ask(*self._prepared())
             except UpstreamFault as fault:
-                self._learn(established(self._unproven, fault))
+                self._learn(established(self._unproven, fault, before=self._complaint))
                 question, self._question = self._question, None
                 if self._audience.shown or question is None:
                     raise
@@ -192,6 +193,7 @@ class AttemptRun:
             return None
         self._tried.append(found.dialect)
         self._dialect = found.dialect
+        self._complaint = complaint(fault)
         self._unproven = together((*self._unproven, *found.lessons))
         await self._what.turns.take()  # a rush is refused all at once, too
         question = self._put()

@@ -248,7 +248,7 @@ _WORDS = {
     FaultKind.SUSPENDED: "this proxy was suspended",
     FaultKind.TRUNCATED: "answer broke off",
     FaultKind.AUTH: "key rejected",
-    FaultKind.LOGIN: "the client's own key rejected",
+    FaultKind.LOGIN: "the client's own login rejected",
     FaultKind.EMPTY: "empty answer",
     FaultKind.UPSTREAM_ERROR: "error in its stream",
 }

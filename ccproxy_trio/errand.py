@@ -27,8 +27,8 @@ from ccproxy_trio.wire.faults import FaultKind, RequestRefused, UpstreamFault
 T = TypeVar("T")
 NO_LOGIN = (
     "This proxy passes your own login on to the provider, and this request came with none. Log in to Claude "
-    "Code, or set its ANTHROPIC_AUTH_TOKEN or ANTHROPIC_API_KEY to a key of that provider's; a client key of "
-    "this proxy is never passed on."
+    "Code, or set its ANTHROPIC_AUTH_TOKEN or ANTHROPIC_API_KEY to a key of that provider's. A client key of "
+    'this proxy is never passed on: send it beside your login, as ANTHROPIC_CUSTOM_HEADERS="x-api-key: ...".'
 )
 COME_BACK_AFTER = 5  # seconds in which a process manager has started the next proxy
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import trio
@@ -78,7 +79,7 @@ def told(result: ProbeResult) -> tuple[str, str]:
         case ProbeVerdict.OK:
             return "ok", f"healthy ({facts})"
         case ProbeVerdict.UNSUPPORTED:
-            return "info", f"it is there, but has no list of models to try the key on ({facts})"
+            return "info", f"it is there, but the key is untried; if requests fail, mend base_url ({facts})"
         case ProbeVerdict.LIMITED:
             return "warning", f"it is there, but limits our rate ({facts})"
         case ProbeVerdict.QUOTA:
@@ -99,8 +100,8 @@ def credentials(provider: ProviderSettings) -> Iterator[str]:
     """Whose key it is that goes there, where it is not ours."""
     if provider.passes_credentials:
         yield (
-            f"key: {PASSTHROUGH}; Claude Code's own login goes there, and nowhere else. A request without one "
-            "is served by the others"
+            f"key: {PASSTHROUGH}; Claude Code's own login is sent to {urlsplit(provider.base_url).hostname}. "
+            "A request without one is served by the others"
         )
 
 

@@ -36,7 +36,7 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 
 def headers_of(sent: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """What a request's head says, by lower-cased name. Of a name that comes twice the last value counts.
+    """What a request's head says; names are in lower case. Of a name that comes twice the last value counts.
 
     Of a list that comes in several headers all of it does.
     """
@@ -81,7 +81,8 @@ class Guard:
         """
         if not self.knows(caller):
             raise RequestRefused(
-                "This proxy wants a client key: set ANTHROPIC_API_KEY to one of its client_api_keys.",
+                "This proxy wants a client key: set Claude Code's ANTHROPIC_AUTH_TOKEN to it or, to keep "
+                'your own login, ANTHROPIC_CUSTOM_HEADERS to "x-api-key: THE_KEY".',
                 status=401,
                 kind="authentication_error",
             )

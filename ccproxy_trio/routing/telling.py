@@ -82,7 +82,7 @@ _PHRASES: dict[FaultKind, _Phrase] = {
     FaultKind.LOGIN: _Phrase(_T.LOGIN, "rejected your own login"),
     FaultKind.MODEL_ACCESS: _Phrase(_T.ACCESS, "does not give access to its model"),
     FaultKind.MODEL_NOT_FOUND: _Phrase(_T.MODEL, "does not have its model"),
-    FaultKind.MISCONFIGURED: _Phrase(_T.KEY, "misconfigured"),
+    FaultKind.MISCONFIGURED: _Phrase(_T.KEY, "misconfigured: check its base_url and wire"),
     FaultKind.BAD_REQUEST: _Phrase(_T.FAILED, "refused the request"),
     FaultKind.CONTENT_POLICY: _Phrase(_T.FAILED, "refused the content"),
     FaultKind.CONTEXT_OVERFLOW: _Phrase(_T.FAILED, "found the prompt too long"),

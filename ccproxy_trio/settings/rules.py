@@ -216,7 +216,7 @@ def _unserved(enabled: Sequence[Tree]) -> Iterator[Finding]:
         return  # that is a fault already, and what it would have served is unknown
     missing = [tier for tier in TIERS if not any(tier in entry["models"] for entry in enabled)]
     if enabled and missing:
-        message = f"serve no {listed(missing)} models: requests for that will be refused."
+        message = f"serve no {listed(missing)} models: requests for them will be refused."
         yield Finding(("providers",), message, fatal=False)
 
 

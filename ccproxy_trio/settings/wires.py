@@ -38,7 +38,7 @@ def is_native_path(url: SplitResult) -> bool:
     path = url.path.rstrip("/")
     if path.removesuffix("/messages").removesuffix("/v1").endswith(_NATIVE_ENDS):
         return True
-    return any(_is_at(url, suffix) and path.endswith(place) for suffix, place in _NATIVE_PLACES)
+    return any(is_at(url.hostname or "", suffix) and path.endswith(place) for suffix, place in _NATIVE_PLACES)
 
 
 def is_native(provider: Tree, url: SplitResult) -> bool:
@@ -51,7 +51,7 @@ def is_native(provider: Tree, url: SplitResult) -> bool:
     profile = provider.get("profile", "auto")
     if profile != "auto" or provider.get("api_version") is not None:
         return bool(profile == "anthropic")
-    return _is_at(url, NATIVE_HOST)
+    return is_at(url.hostname or "", NATIVE_HOST)
 
 
 def native_address(url: SplitResult, *, native: bool) -> Iterator[Finding]:
@@ -74,7 +74,7 @@ def native_address(url: SplitResult, *, native: bool) -> Iterator[Finding]:
 
 
 def _elsewhere(url: SplitResult) -> Iterator[Finding]:
-    known = next((path for suffix, path in _NATIVE_PATHS if _is_at(url, suffix)), None)
+    known = next((path for suffix, path in _NATIVE_PATHS if is_at(url.hostname or "", suffix)), None)
     if known is not None and "/anthropic" not in url.path:
         message = (
             "is not where this host is known to speak Anthropic's API: that is "
@@ -83,8 +83,8 @@ def _elsewhere(url: SplitResult) -> Iterator[Finding]:
         yield Finding(("base_url",), message, fatal=False)
 
 
-def _is_at(url: SplitResult, suffix: str) -> bool:
-    host = url.hostname or ""
+def is_at(host: str, suffix: str) -> bool:
+    """Whether a host's name is `suffix` or one below it."""
     return host == suffix or host.endswith("." + suffix)
 
 

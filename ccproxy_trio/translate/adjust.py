@@ -23,6 +23,9 @@ _SPARE_TOKENS = 64  # providers count a little differently from one moment to th
 _WORTH_ASKING_FOR = 256  # tokens; an answer shorter than this helps nobody
 _USUAL_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 
+Complaint = tuple[str, tuple[Refused, ...]]
+"""The words of a refusal, and what they were understood to be about."""
+
 
 class Repair(Struct, frozen=True):
     """Another dialect to try. Without `lessons` it is good for this request alone."""
@@ -54,13 +57,21 @@ def _another_wire(fault: UpstreamFault, dialect: Dialect) -> tuple[Lesson, ...]:
     return (Lesson(WIRE, replace(there, wire="responses")),)
 
 
-def established(lessons: tuple[Lesson, ...], fault: UpstreamFault) -> tuple[Lesson, ...]:
+def complaint(fault: UpstreamFault) -> Complaint:
+    """What a refusal says, to be told from others by."""
+    return fault.message, fault.refused
+
+
+def established(
+    lessons: tuple[Lesson, ...], fault: UpstreamFault, *, before: Complaint | None = None
+) -> tuple[Lesson, ...]:
     """Those of the lessons that an attempt made with them has borne out, although it failed with `fault`.
 
     A provider that finds something else wrong with the request has taken what was changed. One that is
-    overloaded, limits us or breaks down may not have looked at the request at all.
+    overloaded, limits us or breaks down may not have looked at the request at all, and one that says the
+    same again, word for word, as it did `before` was not listening.
     """
-    if fault.kind not in _READ_THE_REQUEST:
+    if fault.kind not in _READ_THE_REQUEST or complaint(fault) == before:
         return ()
     again = {subject(refused.parameter) for refused in fault.refused}
     if fault.kind is FaultKind.OUTPUT_OVERFLOW or again & _LIMITS:

@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct
 
 from ccproxy_trio.health.lessons import Lesson, chosen, grown
 from ccproxy_trio.settings.model import DialectOptions, ProviderSettings, Wire
-from ccproxy_trio.settings.wires import is_native_path
+from ccproxy_trio.settings.wires import is_at, is_native_path
 from ccproxy_trio.translate.native.profiles import ITSELF, NATIVE, NATIVE_MODELS
 from ccproxy_trio.translate.profiles import (
     HOSTS,
@@ -202,11 +202,6 @@ def _beside(dialect: Dialect, switches: DialectOptions) -> Dialect:
 def bare_name(model: str) -> str:
     """The name without vendor path and fine-tune mark: `openai/ft:gpt-4o` is `gpt-4o` to the rules."""
     return model.lower().rsplit("/", 1)[-1].removeprefix("ft:")
-
-
-def is_at(host: str, suffix: str) -> bool:
-    """Whether a host's name is `suffix` or one below it."""
-    return host == suffix or host.endswith("." + suffix)
 
 
 def _profile(provider: ProviderSettings, model: str) -> _Chosen:

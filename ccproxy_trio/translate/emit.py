@@ -20,6 +20,7 @@ from typing import Literal, assert_never
 import msgspec
 from msgspec import UNSET
 
+from ccproxy_trio.translate.native.frames import DELTA
 from ccproxy_trio.translate.native.passing import Passing, counted, renamed
 from ccproxy_trio.translate.parts import (
     Finished,
@@ -69,8 +70,6 @@ from ccproxy_trio.wire.events import (
 
 BYTES_PER_TOKEN = 4.2  # of English, code and JSON alike, within a tenth
 
-_DELTA = "content_block_delta"
-
 # The open block takes deltas of this kind; a sealed one takes none and closes with the next start.
 _Open = Literal["text", "thinking", "tool", "sealed"]
 
@@ -108,7 +107,7 @@ class Emitter:
             if self.ended:
                 break
             if type(part) is Passage:
-                if part.act == _DELTA and self._passing.is_plain and self._open is None:
+                if part.act == DELTA and self._passing.is_plain and self._open is None:
                     self._passing.last = part  # nearly all there is, so without another call
                     out.append(part)
                 else:

@@ -6,9 +6,9 @@ import msgspec
 
 from ccproxy_trio.translate.dialect import Dialect
 from ccproxy_trio.wire.openai import ChatRequest, UserMessage, encode
+from ccproxy_trio.wire.responses import LEAST_OUTPUT_TOKENS
 
 PING = "ping"
-LEAST_ON_RESPONSES = 16  # tokens; that wire takes no less
 
 
 def probe_body(model: str, dialect: Dialect) -> bytes:
@@ -17,7 +17,7 @@ def probe_body(model: str, dialect: Dialect) -> bytes:
         case "chat":
             return encode(probe_request(model, dialect))
         case "responses":
-            asked = {"model": model, "input": PING, "max_output_tokens": LEAST_ON_RESPONSES, "store": False}
+            asked = {"model": model, "input": PING, "max_output_tokens": LEAST_OUTPUT_TOKENS, "store": False}
             return msgspec.json.encode(asked)
         case "anthropic":
             said = [{"role": "user", "content": PING}]

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from ccproxy_trio.settings.model import ProviderSettings
-from ccproxy_trio.translate.dialect import Dialect, bare_name, is_at
+from ccproxy_trio.settings.wires import is_at
+from ccproxy_trio.translate.dialect import Dialect, bare_name
 from ccproxy_trio.translate.profiles import BEGIN, HOSTS
 
 

@@ -12,9 +12,9 @@ from msgspec import Struct
 from ccproxy_trio.settings.model import ProviderSettings, Wire
 from ccproxy_trio.settings.wires import CREDENTIALS
 from ccproxy_trio.translate.dialect import Dialect
+from ccproxy_trio.translate.native.headers import VERSION
 from ccproxy_trio.version import __version__
 
-ANTHROPIC_VERSION = b"2023-06-01"
 OURS = frozenset({b"host", b"content-length", b"accept-encoding"})  # no client's word counts for these
 KEY_HEADERS = frozenset(name.encode() for name in CREDENTIALS)
 Fields = dict[bytes, bytes]  # names in lower case
@@ -92,7 +92,7 @@ def usual_headers(dialect: Dialect, accept: str) -> Fields:
         b"user-agent": f"ccproxy-trio/{__version__}".encode(),
     }
     if dialect.wire == "anthropic":
-        usual[b"anthropic-version"] = ANTHROPIC_VERSION
+        usual[b"anthropic-version"] = VERSION.encode()
     return usual
 
 

@@ -10,6 +10,8 @@ from msgspec import Raw, Struct
 
 from ccproxy_trio.wire.openai import CacheBreakpoint
 
+LEAST_OUTPUT_TOKENS = 16  # of `max_output_tokens`; less is refused
+
 
 class InputText(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="input_text"):
     """Text in a list of parts."""

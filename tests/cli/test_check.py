@@ -99,7 +99,7 @@ def test_a_provider_with_clients_own_keys_is_shown_as_such_and_is_not_asked(run)
     ended = run("--probe", config={"providers": [passing]})
     assert ended.exit_code == 0, ended.output
     assert "ℹ️  Status: not asked (each client's own key is passed on)" in ended.stdout
-    assert "   key: passthrough; Claude Code's own login goes there, and nowhere else." in ended.stdout
+    assert "   key: passthrough; Claude Code's own login is sent to api.anthropic.com." in ended.stdout
     wrong = run(config={"providers": [passing | {"base_url": "https://api.openai.com/v1"}]})
     assert wrong.exit_code == 2
     assert "Give it a key of its own" in wrong.stderr
@@ -131,6 +131,12 @@ def test_every_probe_result_has_a_mark_and_words(verdict):
     good = verdict is ProbeVerdict.OK
     assert (mark == "ok") == good
     assert words.endswith("(HTTP 1, 50 ms)")
+
+
+def test_what_was_not_there_to_try_the_key_on_points_to_the_address():
+    _, words = told(ProbeResult(verdict=ProbeVerdict.UNSUPPORTED, detail="HTTP 404", seconds=0.05))
+    assert "the key is untried" in words
+    assert "base_url" in words
 
 
 def test_a_probe_without_detail_tells_its_time():

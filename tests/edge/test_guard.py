@@ -127,6 +127,9 @@ def test_anything_else_is_not(headers: dict[str, str]) -> None:
     with pytest.raises(RequestRefused) as refused:
         guard("right").check_key(caller(**headers))
     assert refused.value.status == 401
+    assert "ANTHROPIC_AUTH_TOKEN" in str(refused.value)
+    # Where logins are passed on, that one would take the login's place.
+    assert "ANTHROPIC_CUSTOM_HEADERS" in str(refused.value)
 
 
 def test_without_keys_anybody_on_this_machine_may_ask() -> None:

@@ -133,3 +133,22 @@ async def test_a_strict_gateway_is_understood_within_one_request_and_from_then_o
         }
     ]
     assert last["tools"] == [{"name": "T", "input_schema": {"type": "object"}}]
+
+
+class Deaf(Strict):
+    """Says the same of every request."""
+
+    @asynccontextmanager
+    async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
+        self.bodies.append(json.loads(asked.body))
+        text = {"error": {"type": "invalid_request_error", "message": "adaptive thinking is not supported"}}
+        raise classify(400, {}, json.dumps(text).encode(), profile=dialect.profile, wall_now=0.0)
+        yield  # what makes it a context manager
+
+
+async def test_nothing_is_learned_of_who_says_the_same_whatever_is_asked(autojump_clock: Clock) -> None:
+    upstream = Deaf()
+    async with virtual_house(settings_for("a", options=NATIVE), a=upstream) as house:
+        assert (await ask(house))[0] == 400
+        assert len(upstream.bodies) == 2
+        assert not [entry for entry in house.journal if isinstance(entry, ParameterLearned)]

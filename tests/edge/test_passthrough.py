@@ -275,6 +275,7 @@ async def test_a_client_without_a_key_is_told_so_where_there_are_no_others(
     assert isinstance(error, dict)
     assert (status, error["type"]) == (401, "authentication_error")
     assert "passes your own login on" in error["message"]
+    assert "ANTHROPIC_CUSTOM_HEADERS" in error["message"]
     assert upstream.asked == []
 
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from ccproxy_trio.edge.guard import Guard
+from ccproxy_trio.edge.guard import Guard, headers_of
 from ccproxy_trio.edge.sender import credential_of, sender_of
 from ccproxy_trio.settings.model import Secret
 from ccproxy_trio.translate.question import Credential
@@ -103,3 +103,8 @@ def test_no_header_that_bears_a_key_or_speaks_of_the_connection_is_handed_on() -
 )
 def test_a_query_goes_on_where_it_can_be_part_of_an_address(query: bytes, kept: str) -> None:
     assert sender_of({}, query, credential=None).query == kept
+
+
+def test_of_a_list_that_comes_in_several_headers_nothing_is_lost() -> None:
+    sent = [(b"anthropic-beta", b"one"), (b"anthropic-beta", b"two"), (b"x-app", b"a"), (b"x-app", b"b")]
+    assert headers_of(sent) == {"anthropic-beta": "one,two", "x-app": "b"}

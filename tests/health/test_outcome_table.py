@@ -237,7 +237,7 @@ def misconfigured(what: str, fault: UpstreamFault) -> Outcome:
         "20",
         what,
         fault,
-        f"a misconfigured (HTTP {fault.status})",
+        f"a misconfigured: check its base_url and wire (HTTP {fault.status})",
         flag=Flag.MISCONFIGURED,
         told_waiting=FINAL,
     )

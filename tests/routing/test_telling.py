@@ -58,7 +58,7 @@ def test_every_provider_is_named_with_its_state_in_the_order_of_priority() -> No
         (health("a"), "a not asked"),
         (health("a", flag=Flag.AUTH), "a rejected its key"),
         (shut("a", 900.0, flag=Flag.QUOTA), "a quota exhausted"),
-        (health("a", flag=Flag.MISCONFIGURED), "a misconfigured"),
+        (health("a", flag=Flag.MISCONFIGURED), "a misconfigured: check its base_url and wire"),
         (health("a", flag=Flag.TLS), "a failed the TLS check"),
         (health("a", cooling={"m": 101.1}), "a rate limited (retry in 2 s)"),
         (health("a", cooling={"*": 130.0}), "a rate limited (retry in 30 s)"),
@@ -95,7 +95,7 @@ def test_with_several_models_the_best_state_of_those_it_has_counts() -> None:
     [
         (K.SERVER_ERROR, "a failed (HTTP 503)"),
         (K.GATEWAY_TIMEOUT, "a timed out (HTTP 503)"),
-        (K.MISCONFIGURED, "a misconfigured (HTTP 503)"),
+        (K.MISCONFIGURED, "a misconfigured: check its base_url and wire (HTTP 503)"),
         (K.CONTENT_TIMEOUT, "a did not answer in time (HTTP 503)"),
         (K.LOGIN, "a rejected your own login (HTTP 503)"),
         (K.MODEL_NOT_FOUND, "a does not have its model m"),

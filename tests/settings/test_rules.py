@@ -200,7 +200,7 @@ def test_white_space_does_not_make_another_name() -> None:
 def test_a_tier_that_nobody_serves_is_warned_of() -> None:
     off = provider(name="off", enabled=False)
     assert notes(settings(provider(models={"big": ["b"]}), off)) == [
-        "providers: serve no middle or small models: requests for that will be refused."
+        "providers: serve no middle or small models: requests for them will be refused."
     ]
     rest = provider(name="two", models={"middle": ["m"], "small": ["s"]})
     assert notes(settings(provider(models={"big": ["b"]}), rest)) == []

@@ -21,9 +21,11 @@ from ccproxy_trio.settings.model import DialectOptions
 from ccproxy_trio.simulation.outage import KINDS
 from ccproxy_trio.translate.adjust import PARTS as ON_CHAT
 from ccproxy_trio.translate.dialect import Dialect
-from ccproxy_trio.translate.native.profiles import ITSELF, NATIVE, NATIVE_MODELS
+from ccproxy_trio.translate.native.headers import ANSWERED, ANSWERED_PREFIXES, ASKED, ASKED_PREFIXES
+from ccproxy_trio.translate.native.profiles import ITSELF, NATIVE, NATIVE_MODELS, SHAPED_LIKE_IT
 from ccproxy_trio.translate.native.refusals import WORDS
 from ccproxy_trio.translate.profiles import HOSTS, MODEL_NAMES, MODELS, PORTS, PROFILES, SERVERS
+from ccproxy_trio.translate.profiles import ON_RESPONSES as BESIDE_PROFILES
 from ccproxy_trio.translate.responses.adjust import PARTS as ON_RESPONSES
 from ccproxy_trio.translate.stops import ENDINGS, REASONS, Ending
 from ccproxy_trio.translate.vocabularies import VOCABULARIES
@@ -95,12 +97,43 @@ def _models() -> str:
     return table(("profiles", "pattern", "switches"), rows)
 
 
+def _on_responses() -> str:
+    rows = [(profile, _switches(switches)) for profile, switches in BESIDE_PROFILES.items()]
+    return table(("profile", "switches"), rows)
+
+
+def _headers() -> str:
+    def named(names: Iterable[str], prefixes: Iterable[str]) -> str:
+        return ", ".join(map(code, sorted((*names, *(f"{prefix}*" for prefix in prefixes)))))
+
+    rows = [
+        ("to the provider", named(ASKED, ASKED_PREFIXES)),
+        ("to the client", named(ANSWERED, ANSWERED_PREFIXES)),
+    ]
+    return table(("", "headers"), rows)
+
+
 def _native() -> str:
-    told: dict[str, list[str]] = {}
-    for profile, switches in NATIVE.items():
-        told.setdefault(_switches(switches), []).append(profile)
-    rows = [("any other", _switches(ITSELF)), *((", ".join(names), told) for told, names in told.items())]
-    return table(("profiles", "switches"), rows)
+    coats = {profile: chosen(switches) for profile, switches in NATIVE.items()}
+    itself, usual = chosen(ITSELF), chosen(SHAPED_LIKE_IT)
+    names = dict.fromkeys(name for coat in (itself, usual, *coats.values()) for name in coat)
+    rows = [
+        (code(name), _value(itself, name), _value(usual, name), _differing(name, usual, coats))
+        for name in names
+    ]
+    return table(("switch", "Anthropic and any other", ", ".join(NATIVE), "of these differ"), rows)
+
+
+def _value(coat: Mapping[str, object], name: str) -> str:
+    return code(json.dumps(coat[name])) if name in coat else ""
+
+
+def _differing(name: str, usual: Mapping[str, object], coats: Mapping[str, Mapping[str, object]]) -> str:
+    found: dict[str, list[str]] = {}
+    for profile, coat in coats.items():
+        if coat.get(name) != usual.get(name):
+            found.setdefault(_value(coat, name), []).append(profile)
+    return "; ".join(f"{value}: {', '.join(names)}" for value, names in found.items())
 
 
 def _native_models() -> str:
@@ -221,6 +254,8 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "profiles": _profiles,
     "choosing": _choosing,
     "models": _models,
+    "on_responses": _on_responses,
+    "headers": _headers,
     "native": _native,
     "native_models": _native_models,
     "native_words": _native_words,

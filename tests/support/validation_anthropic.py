@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from anthropic.types.beta.message_create_params import MessageCreateParams
 from pydantic import TypeAdapter
 
 from tests.support.seals import is_redacted, is_signature
@@ -31,6 +30,9 @@ Strictness = Literal["lenient", "signatures", "turns"]
 
 @cache
 def _judge() -> TypeAdapter[Any]:
+    # Seconds of importing, which most test runs have no use for.
+    from anthropic.types.beta.message_create_params import MessageCreateParams
+
     return adapter(MessageCreateParams)
 
 

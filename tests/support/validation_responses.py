@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from openai.types.responses.response_create_params import ResponseCreateParams
 from pydantic import TypeAdapter
 
 from tests.support.seals import reasoning_fault
@@ -28,6 +27,9 @@ Item = dict[str, Any]
 
 @cache
 def _judge() -> TypeAdapter[Any]:
+    # Seconds of importing, which most test runs have no use for.
+    from openai.types.responses.response_create_params import ResponseCreateParams
+
     return adapter(ResponseCreateParams)
 
 

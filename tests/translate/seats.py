@@ -198,7 +198,8 @@ def details_of(pieces: Sequence[Piece]) -> list[Json]:
 def _details(piece: Piece, place: int) -> list[Json]:
     shown = {"type": "reasoning.text", "text": piece.mark, "signature": None, "index": 2 * place}
     sealed = {"type": "reasoning.encrypted", "data": piece.seal, "index": 2 * place + 1}
-    return {"thought": [shown, sealed], "hidden": [sealed]}.get(piece.kind, [])
+    told_of: dict[str, list[Json]] = {"thought": [shown, sealed], "hidden": [sealed]}
+    return told_of.get(piece.kind, [])
 
 
 def extra_of(piece: Piece) -> Json | None:

@@ -20,6 +20,7 @@ _BELONGS: Mapping[str, Takes] = {
     "signature_delta": "thinking",
     "input_json_delta": "tool_use",
 }
+_GROWING: Mapping[str, Takes] = {"text": "text", "thinking": "thinking"}
 _SAYS_NOTHING = (b"", b'""', b"null", b"{}")
 
 
@@ -102,7 +103,7 @@ class Blocks:
 def _known(kind: str) -> Takes | None:
     if kind.endswith("tool_use"):
         return "tool_use"
-    return kind if kind in ("text", "thinking") else None  # type: ignore[return-value]
+    return _GROWING.get(kind)
 
 
 def _with_text(index: int, member: str, text: Raw) -> Begun:

@@ -18,7 +18,7 @@ from ccproxy_trio.translate.native.offer import offer
 from ccproxy_trio.translate.native.paths import leaves_out, without
 from ccproxy_trio.translate.native.raws import items, listed, made
 from ccproxy_trio.translate.native.thinking import effort, is_off, thinking, without_clearing
-from ccproxy_trio.translate.native.thoughts import breaks_off
+from ccproxy_trio.translate.native.thoughts import must_be_off
 from ccproxy_trio.translate.question import Asked
 from ccproxy_trio.translate.raw import members
 from ccproxy_trio.translate.request import Target
@@ -47,16 +47,15 @@ def written(asked: Asked, target: Target) -> Written:
     context = Context(
         provider=target.provider, model=target.model, dialect=dialect, pdf_texts=target.pdf_texts
     )
-    body = _BODY.decode(
-        asked.body
-    )  # of two members of one name the last counts, as for everybody who reads it
+    # Of two members of one name the last counts, as for everybody who reads it.
+    body = _BODY.decode(asked.body)
     _refuse_what_only_anthropic_has(request, dialect)
     tools = offer(request, body, context)
     changed = {"tools": tools.tools, "tool_choice": tools.choice}
     also = _schema_lines(request, dialect)
     changed |= _conversation(request, body, also, context)
     changed |= _thinking(request, body, dialect)
-    body = without(_with(body, changed), dialect.leave_out, written=asked.body)
+    body = without(_with(body, changed), dialect.leave_out, text=asked.body)
     body["model"] = Raw(msgspec.json.encode(target.model))
     body["stream"] = Raw(b"true" if dialect.streaming else b"false")
     return Written(msgspec.json.encode(body), context.notes)
@@ -110,7 +109,7 @@ def _thinking(request: MessagesRequest, body: Mapping[str, Raw], dialect: Dialec
     limit = request.max_tokens if dialect.output_cap is None else min(request.max_tokens, dialect.output_cap)
     if limit != request.max_tokens:
         changed["max_tokens"] = Raw(b"%d" % limit)
-    asked = thinking(request, dialect, limit=limit, breaks_off=breaks_off(request, dialect))
+    asked = thinking(request, dialect, limit=limit, must_be_off=must_be_off(request, dialect))
     if asked is not UNSET:
         changed["thinking"] = asked
     management = body.get("context_management")

@@ -39,10 +39,10 @@ def may_go(path: str) -> bool:
     return last not in (ESSENTIAL if len(names) == 1 else ESSENTIAL_INSIDE)
 
 
-def without(body: dict[str, Raw], paths: Iterable[str], *, written: bytes) -> dict[str, Raw]:
-    """The body without what the paths name. `written` is all of it, to see at once what does not occur."""
+def without(body: dict[str, Raw], paths: Iterable[str], *, text: bytes) -> dict[str, Raw]:
+    """The body without what the paths name. `text` is all of it, to see at once what does not occur."""
     parsed = [tuple(path.split(".")) for path in paths if may_go(path)]
-    here = [path for path in parsed if _may_occur(path, body, written)]
+    here = [path for path in parsed if _may_occur(path, body, text)]
     if not here:
         return body
     kept: dict[str, Raw] = {}
@@ -74,18 +74,18 @@ def path_of(chain: Chain) -> str:
     return f"{before[0]}.{last}" if before else last
 
 
-def _may_occur(path: Chain, body: Mapping[str, Raw], written: bytes) -> bool:
+def _may_occur(path: Chain, body: Mapping[str, Raw], text: bytes) -> bool:
     """Whether it is worth looking for. A large body is searched as little as possible."""
     first, *others = path
     if not others:
         return first in body
     if first in ESSENTIAL:
         return first in body and _occurs(path[-1], bytes(body[first]))
-    return all(_occurs(name, written) for name in path)
+    return all(_occurs(name, text) for name in path)
 
 
-def _occurs(name: str, written: bytes) -> bool:
-    return f'"{name}"'.encode() in written or _ESCAPED in written
+def _occurs(name: str, text: bytes) -> bool:
+    return f'"{name}"'.encode() in text or _ESCAPED in text
 
 
 def _is_meant(chain: Chain, paths: Iterable[Chain]) -> bool:

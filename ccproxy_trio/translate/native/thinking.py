@@ -34,14 +34,14 @@ class _Edit(Struct):
     type: str = ""
 
 
-def thinking(request: MessagesRequest, dialect: Dialect, *, limit: int, breaks_off: bool) -> Change:
-    """What `thinking` becomes. `limit`: the answer's tokens. `breaks_off`: it has to be off this time."""
+def thinking(request: MessagesRequest, dialect: Dialect, *, limit: int, must_be_off: bool) -> Change:
+    """What `thinking` becomes. `limit`: the answer's tokens. `must_be_off`: this time."""
     asked = request.thinking
     if dialect.thinking_style == "none":
         return None
     if asked is not None and asked.type == "disabled":
         return UNSET
-    if breaks_off or dialect.thinking_style == "off":
+    if must_be_off or dialect.thinking_style == "off":
         return _OFF
     return UNSET if asked is None else _styled(request, asked, dialect, limit)
 

@@ -50,7 +50,7 @@ class _Turn(Struct, frozen=True):
     calls: bool
 
 
-def breaks_off(request: MessagesRequest, dialect: Dialect) -> bool:
+def must_be_off(request: MessagesRequest, dialect: Dialect) -> bool:
     """Whether thinking has to be off for this request.
 
     With thinking on, a turn that calls tools has to begin with it, for as long as the calls are being

@@ -9,7 +9,7 @@ done yet.
 from ccproxy_trio.wire.chunks import Loose
 from ccproxy_trio.wire.response_events import ItemKind
 
-Part = tuple[str, int]  # "text", "refusal", "summary", "content" or "arguments", and which of them
+PartKey = tuple[str, int]  # "text", "refusal", "summary", "content" or "arguments", and which of them
 
 
 class Heard:
@@ -22,7 +22,7 @@ class Heard:
         self.number = number
         self.place = place
         self.id = item_id
-        self.parts: set[Part] = set()
+        self.parts: set[PartKey] = set()
         self.named = False
         self.kept = False
         self.done = False

@@ -24,6 +24,7 @@ from ccproxy_trio.wire import openai
 from ccproxy_trio.wire.anthropic import MessagesRequest
 from ccproxy_trio.wire.faults import UpstreamFault
 from ccproxy_trio.wire.responses import (
+    LEAST_OUTPUT_TOKENS,
     FunctionChoice,
     FunctionTool,
     Message,
@@ -35,7 +36,6 @@ from ccproxy_trio.wire.responses import (
     encode,
 )
 
-_LEAST_TOKENS = 16  # of `max_output_tokens`; less is refused
 _ENCRYPTED = "reasoning.encrypted_content"
 
 
@@ -110,7 +110,7 @@ def _body(request: MessagesRequest, wish: Wishes, context: Context) -> Responses
         stream=dialect.streaming,
         store=False,
         include=(_ENCRYPTED,) if dialect.encrypted_reasoning else (),
-        max_output_tokens=max(wish.limit, _LEAST_TOKENS) if limited else None,
+        max_output_tokens=max(wish.limit, LEAST_OUTPUT_TOKENS) if limited else None,
         temperature=wish.temperature,
         top_p=wish.top_p,
         tools=tuple(_tool(tool.function) for tool in tools),

@@ -17,8 +17,7 @@ from ccproxy_trio.translate.errors import classify_object
 from ccproxy_trio.translate.hearing import DONE, Hearing, bare, is_stream, read_all
 from ccproxy_trio.translate.parts import Part
 from ccproxy_trio.translate.request import Target
-from ccproxy_trio.translate.responses import heard
-from ccproxy_trio.translate.responses.heard import Heard, Items
+from ccproxy_trio.translate.responses.heard import Heard, Items, PartKey
 from ccproxy_trio.translate.responses.reasoning import kept, phase_mark, texts
 from ccproxy_trio.translate.stops import ENDINGS, Ending
 from ccproxy_trio.translate.usage import read_response_usage
@@ -62,7 +61,7 @@ _ROWS: Mapping[str, _Row] = {
     "response.function_call_arguments.done": _Row("function_call", "arguments", whole=True),
 }
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
-_ARGUMENTS: heard.Part = ("arguments", 0)
+_ARGUMENTS: PartKey = ("arguments", 0)
 
 
 class Reader(Hearing):
@@ -91,7 +90,7 @@ class Reader(Hearing):
         )
         self._keeps_reasoning = target.dialect.encrypted_reasoning
         self._items = Items()
-        self._thought: tuple[int, heard.Part] | None = None  # what was told last, if it was reasoning
+        self._thought: tuple[int, PartKey] | None = None  # what was told last, if it was reasoning
         self._spoken: int | None = None  # whose text was told last
         self._landmarks = 0  # items that began or were done
 
@@ -176,7 +175,7 @@ class Reader(Hearing):
         elif part not in item.parts:
             self._tell(item, part, decode_text(told.refusal if row.part == "refusal" else told.text))
 
-    def _tell(self, item: Heard, part: heard.Part, text: str) -> None:
+    def _tell(self, item: Heard, part: PartKey, text: str) -> None:
         if not text:
             return
         item.parts.add(part)

@@ -8,7 +8,7 @@ import pytest
 
 from ccproxy_trio.health.lessons import Lesson, Notebook
 from ccproxy_trio.settings.model import DialectOptions
-from ccproxy_trio.translate.adjust import Repair, established
+from ccproxy_trio.translate.adjust import Repair, complaint, established
 from ccproxy_trio.translate.dialect import Dialect, resolve
 from ccproxy_trio.translate.errors import classify
 from ccproxy_trio.translate.native.learning import MOST_LEFT_OUT
@@ -405,6 +405,17 @@ def test_a_lesson_that_is_refused_again_is_not_kept() -> None:
     other = refused("context_management: Extra inputs are not permitted")
     assert established((lesson,), again) == ()
     assert established((lesson,), other) == (lesson,)
+
+
+def test_a_lesson_that_is_answered_with_the_same_words_is_not_kept() -> None:
+    """Wordings are understood here that name no parameter."""
+    lesson = Lesson("thinking", DialectOptions(thinking_style="budget"))
+    said = refused("adaptive thinking is not supported")
+    other = refused("context_management: Extra inputs are not permitted")
+    assert established((lesson,), said) == (lesson,)
+    assert established((lesson,), said, before=complaint(said)) == ()
+    assert established((lesson,), other, before=complaint(said)) == (lesson,)
+
 
 
 def test_a_path_of_the_request_is_found_where_two_members_are_named_alike() -> None:

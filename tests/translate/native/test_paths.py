@@ -25,7 +25,7 @@ from tests.translate.native.asking import body, encoded, sent
 
 def cleaned(what: dict[str, Any], *paths: str) -> dict[str, Any]:
     written = encoded(what)
-    left = without(msgspec.json.decode(written, type=dict[str, Raw]), paths, written=written)
+    left = without(msgspec.json.decode(written, type=dict[str, Raw]), paths, text=written)
     read: dict[str, Any] = json.loads(msgspec.json.encode(left))
     return read
 
@@ -55,7 +55,7 @@ def test_a_path_means_its_last_name_where_the_others_lead_to_it(
 
 def test_a_name_that_is_spelt_in_escapes_is_found_too() -> None:
     written = rb'{"b":{"\u0061":1,"c":2}}'
-    left = without(msgspec.json.decode(written, type=dict[str, Raw]), ["b.a"], written=written)
+    left = without(msgspec.json.decode(written, type=dict[str, Raw]), ["b.a"], text=written)
     assert msgspec.json.encode(left) == b'{"b":{"c":2}}'
 
 
