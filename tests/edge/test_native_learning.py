@@ -141,7 +141,7 @@ class Deaf(Strict):
     @asynccontextmanager
     async def open(self, asked: Outgoing, *, model: str, dialect: Dialect) -> AsyncIterator[FakeAnswer]:
         self.bodies.append(json.loads(asked.body))
-        text = {"error": {"type": "invalid_request_error", "message": "adaptive thinking is not supported"}}
+        text = {"error": {"type": "invalid_request_error", "message": "role 'system' is not supported"}}
         raise classify(400, {}, json.dumps(text).encode(), profile=dialect.profile, wall_now=0.0)
         yield  # what makes it a context manager
 

@@ -212,11 +212,9 @@ class Session:
         reads = told(step.seat, pieces)
         message = self._read_along(reader, reads, step) if step.streams else self._wait(reader, reads)
         assert message["model"] == MODEL  # or Claude Code drops the thinking
-        content = [_kept(block) for block in message["content"]]
+        content = message["content"]
         if self._client.keeps == "known":
-            content.sort(key=lambda block: block["type"] == "tool_use")
-        else:
-            content = message["content"]
+            content = kept_by_claude_code(content)
         self._unanswered = [block["id"] for block in content if block["type"] == "tool_use"]
         self.ids += [message["id"], *self._unanswered]
         self._history.append((assistant(*content), Turn(step.seat, pieces, content)))
@@ -286,8 +284,10 @@ def _grow(block: Json, delta: Json, arguments: dict[int, str], index: int) -> No
             arguments[index] = arguments.get(index, "") + more
 
 
-def _kept(block: Json) -> Json:
-    return {name: block[name] for name in ("type", *_KEPT[block["type"]])}
+def kept_by_claude_code(content: Iterable[Json]) -> list[Json]:
+    """The content that comes back: known members of known blocks, calls behind all else."""
+    kept = [{name: block[name] for name in ("type", *_KEPT[block["type"]])} for block in content]
+    return sorted(kept, key=lambda block: block["type"] == "tool_use")
 
 
 def _is_spoken(message: Json) -> bool:

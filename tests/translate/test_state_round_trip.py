@@ -19,6 +19,7 @@ from ccproxy_trio.wire.events import Message, encode_message
 from ccproxy_trio.wire.openai import encode
 from ccproxy_trio.wire.sse import encode as frame
 from tests.support.answers import emitter_of, reader_of, show, show_completion
+from tests.translate import sessions
 
 Json = dict[str, Any]
 
@@ -126,16 +127,8 @@ def answered(answer: Answer, *, streamed: bool, **options: Any) -> Message:
 
 
 def kept_by_claude_code(message: Message) -> list[Json]:
-    """The content that comes back: known members of known blocks, texts in front of calls."""
-    members = {
-        "text": ("text",),
-        "thinking": ("thinking", "signature"),
-        "redacted_thinking": ("data",),
-        "tool_use": ("id", "name", "input"),
-    }
-    blocks = json.loads(encode_message(message))["content"]
-    kept = [{name: block[name] for name in ("type", *members[block["type"]])} for block in blocks]
-    return sorted(kept, key=lambda block: block["type"] == "tool_use")
+    """The content of the message that comes back."""
+    return sessions.kept_by_claude_code(json.loads(encode_message(message))["content"])
 
 
 def next_turn(

@@ -99,7 +99,7 @@ lines = [b"data: a", b"data:", b"event: x", b"event: content_block_delta", b": w
 pieces = st.lists(st.sampled_from([*lines, b"", b"\n", b"\r", b"\r\n", b"\n\n", ONE, b"\xef\xbb\xbf"]))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(pieces, st.lists(st.integers(min_value=0), max_size=8))
 def test_frames_say_what_events_say_and_lose_no_byte_however_they_are_cut(
     parts: list[bytes], cuts: list[int]
@@ -116,7 +116,7 @@ def test_frames_say_what_events_say_and_lose_no_byte_however_they_are_cut(
         assert joined[len(stream) :] in (b"", b"\n", b"\n\n")
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(pieces, st.lists(st.integers(min_value=0), max_size=8))
 def test_a_fault_comes_behind_the_same_frames_however_they_are_cut(
     parts: list[bytes], cuts: list[int]
@@ -161,10 +161,10 @@ def test_a_large_result_of_a_server_tool_is_one_line_and_passes() -> None:
     assert raws(frames_of(large)[0]) == large
 
 
-def test_a_megabyte_byte_by_byte_takes_little_time() -> None:
-    stream = b"data: " + b"x" * 300_000 + b"\n\n"
+def test_megabytes_in_little_pieces_take_little_time() -> None:
+    stream = b"data: " + b"x" * 3_000_000 + b"\n\n"
     began_at = time.process_time()
-    frames, _ = frames_of(*(stream[at : at + 1] for at in range(len(stream))))
+    frames, _ = frames_of(*(stream[at : at + 150] for at in range(0, len(stream), 150)))
     assert raws(frames) == stream
     assert time.process_time() - began_at < 10.0
 

@@ -408,14 +408,13 @@ def test_a_lesson_that_is_refused_again_is_not_kept() -> None:
 
 
 def test_a_lesson_that_is_answered_with_the_same_words_is_not_kept() -> None:
-    """Wordings are understood here that name no parameter."""
-    lesson = Lesson("thinking", DialectOptions(thinking_style="budget"))
-    said = refused("adaptive thinking is not supported")
+    """What is understood by its wording has another name here than the parameter that is complained of."""
+    lesson = Lesson("messages.role", DialectOptions(mid_system="user"))
+    said = refused("role 'system' is not supported")
     other = refused("context_management: Extra inputs are not permitted")
     assert established((lesson,), said) == (lesson,)
     assert established((lesson,), said, before=complaint(said)) == ()
     assert established((lesson,), other, before=complaint(said)) == (lesson,)
-
 
 
 def test_a_path_of_the_request_is_found_where_two_members_are_named_alike() -> None:

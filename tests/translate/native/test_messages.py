@@ -39,6 +39,29 @@ def test_thinking_goes_to_who_takes_it(kept: str, gone: list[Any], block: dict[s
         assert passed == list(talk)
 
 
+def search(sealed: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = {
+        "type": "web_search_result",
+        "title": "T",
+        "url": "https://t.example",
+        "encrypted_content": sealed,
+    }
+    return (
+        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
+        {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [found]},
+    )
+
+
+def test_what_this_proxy_found_itself_is_told_in_words_since_it_bears_no_seal() -> None:
+    theirs, ours = (
+        body(user("a"), assistant(*search(sealed), "b"), user("c")) for sealed in ("EqgfCioIARgBIiQ", "")
+    )
+    assert sent(theirs)["messages"] == theirs["messages"]
+    told = sent(ours)["messages"][1]["content"]
+    assert {block["type"] for block in told} == {"text"}
+    assert "https://t.example" in str(told)
+
+
 def test_a_conversation_that_the_model_began_has_a_loop_too() -> None:
     what = body(assistant(OURS, call("t1")), user(result("t1")), tools=[tool()], **ADAPTIVE)
     assert sent(what)["thinking"] == {"type": "disabled"}

@@ -47,7 +47,7 @@ documents = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.sampled_from("abmn{,"), documents, max_size=4),
     st.lists(st.sampled_from("mn"), max_size=2),

@@ -8,12 +8,14 @@ from msgspec import Raw
 from ccproxy_trio.settings.model import ProviderSettings
 from ccproxy_trio.translate.dialect import reason, resolve
 from ccproxy_trio.translate.parts import Finished, Text, ToolStart
+from ccproxy_trio.translate.state import ReplayState, seal
 from ccproxy_trio.translate.usage import read_response_usage
 from ccproxy_trio.wire.faults import RequestRefused
 from tests.support.answers import counting_mint, parts_of, reader_of
-from tests.translate.asking import provider, request, tool, user
-from tests.translate.responses.asking import body, completed, event, question, text_delta
+from tests.translate.asking import assistant, provider, request, text, tool, user
+from tests.translate.responses.asking import MODEL, body, completed, event, question, text_delta
 
+ITEM = Raw(b'{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA"}')
 CALL = {"type": "function_call", "name": "a_tool_fa2ab6ac", "arguments": "{}"}
 
 
@@ -43,6 +45,30 @@ def test_a_request_with_nothing_to_say_is_refused() -> None:
 def test_no_summary_is_asked_of_a_model_that_is_not_to_think() -> None:
     asked = question(request(thinking={"type": "adaptive"}), efforts=["none"])
     assert body(asked)["reasoning"] == {"effort": "none"}
+
+
+def thought(owner: str = "alpha", model: str = MODEL, *, wire: str = "responses") -> dict[str, str]:
+    return {
+        "type": "thinking",
+        "thinking": "",
+        "signature": seal(ReplayState(owner, model, [ITEM], wire=wire)),
+    }
+
+
+def test_reasoning_goes_back_once_in_front_of_the_words_that_it_led_to() -> None:
+    talk = request(user("go on"), assistant(thought(), text("one"), text("two")), user("more"))
+    said = [item.get("content") or item["type"] for item in body(question(talk))["input"]]
+    assert said == ["go on", "reasoning", "one", "two", "more"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [thought("beta"), thought(model="gpt-5.5"), thought(wire="chat")],
+    ids=["provider", "model", "wire"],
+)
+def test_reasoning_of_another_provider_model_or_wire_stays_here(block: dict[str, str]) -> None:
+    talk = request(user("go on"), assistant(block, "hello"), user("more"))
+    assert [item["type"] for item in body(question(talk))["input"]] == ["message"] * 3
 
 
 def test_usage_of_an_odd_shape_is_none() -> None:

@@ -120,6 +120,11 @@ def test_failures_are_told_apart_by_their_codes(code: str, message: str, kind: F
     assert fault_of(whole=json.dumps({"error": error}).encode()).kind is kind
 
 
+def test_a_response_that_was_cancelled_is_no_answer() -> None:
+    for told in ({"status": "cancelled"}, {}):
+        assert fault_of(event("response.cancelled", response=told)).kind is FaultKind.UPSTREAM_ERROR
+
+
 def test_a_wait_that_a_failure_names_is_read() -> None:
     error = {"code": "rate_limit_exceeded", "message": "Rate limit reached. Please try again in 2s."}
     assert fault_of(event("response.failed", response={"error": error})).retry_after == 2.0
