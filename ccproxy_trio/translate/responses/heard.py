@@ -6,8 +6,10 @@ So the kind of the item must fit, then the place, then, among several that are l
 done yet.
 """
 
+from collections.abc import Sequence
+
 from ccproxy_trio.wire.chunks import Loose
-from ccproxy_trio.wire.response_events import ItemKind
+from ccproxy_trio.wire.response_events import ItemKind, OutputItem
 
 PartKey = tuple[str, int]  # "text", "refusal", "summary", "content" or "arguments", and which of them
 
@@ -34,9 +36,28 @@ class Items:
     def __init__(self) -> None:
         self._all: list[Heard] = []
 
-    def of_kind(self, kind: ItemKind) -> list[Heard]:
-        """Those of one kind, in order."""
-        return [item for item in self._all if item.kind == kind]
+    def paired(self, whole: Sequence[OutputItem]) -> list[tuple[Heard, OutputItem]]:
+        """The items of a whole answer, each with what was heard of it. Places may differ here.
+
+        Who bears the same id belongs together; where ids differ too, the others of that kind in order.
+        """
+        left = list(self._all)
+        pairs: list[tuple[Heard | None, OutputItem]] = []
+        for item in whole:
+            mine = [heard for heard in left if heard.kind == item.type]
+            found = self._named(mine, item.id)
+            if found is not None:
+                left.remove(found)
+            pairs.append((found, item))
+        return [(found or self._next_of(item.type, left), item) for found, item in pairs]
+
+    def _next_of(self, kind: ItemKind, left: list[Heard]) -> Heard:
+        """The next of what is left, taken from there."""
+        found = next((heard for heard in left if heard.kind == kind), None)
+        if found is None:
+            return self.new(kind, None, None)
+        left.remove(found)
+        return found
 
     def begun(self, kind: ItemKind, place: Loose, item_id: Loose) -> Heard:
         """The item that begins; one of the same id and place has begun before."""

@@ -281,17 +281,10 @@ class Reader(Hearing):
         self.ending = (_why_incomplete(response) if incomplete else Ending.DONE, None)
 
     def _take_the_rest(self, output: list[Raw]) -> None:
-        """What was not heard of the items. Places and ids may differ here; kinds and order do not."""
-        counted: dict[str, int] = {}
-        for raw in output:
-            item = decode_item(raw)
-            if item is None:
-                continue
-            kind = item.type
-            place = counted.get(kind, 0)
-            counted[kind] = place + 1
-            known = self._items.of_kind(kind)
-            self._take_whole(known[place] if place < len(known) else self._items.new(kind, None, None), item)
+        """What was not heard of the items."""
+        items = [item for item in map(decode_item, output) if item is not None]
+        for heard, item in self._items.paired(items):
+            self._take_whole(heard, item)
 
 
 def _number(index: Loose) -> int:

@@ -1,6 +1,7 @@
 """Which item an event belongs to, whatever of place, id and kind it tells."""
 
 from ccproxy_trio.translate.responses.heard import Items
+from ccproxy_trio.wire.response_events import OutputItem
 
 
 def test_pieces_belong_to_the_item_of_their_place() -> None:
@@ -8,7 +9,6 @@ def test_pieces_belong_to_the_item_of_their_place() -> None:
     first, second = items.begun("message", 0, "a"), items.begun("message", 1, "b")
     assert items.more_of("message", 0, "a") is first
     assert items.more_of("message", 1, None) is second
-    assert items.of_kind("message") == [first, second]
     assert (first.number, second.number) == (0, 1)
 
 
@@ -57,3 +57,13 @@ def test_a_part_that_is_told_whole_may_come_behind_its_item() -> None:
     first.done = True
     assert items.end_of("message", 0, None) is first
     assert items.end_of("message", 5, None) is not first
+
+
+def test_at_the_end_ids_decide_then_the_order_of_a_kind() -> None:
+    items = Items()
+    first, second = items.begun("function_call", 0, "a"), items.begun("function_call", 1, "b")
+    whole = [OutputItem(type="function_call", id=name) for name in ("b", "changed", "unheard")]
+    whole.insert(0, OutputItem(type="message", id="a"))
+    message, one, other, unheard = (heard for heard, _ in items.paired(whole))
+    assert (one, other) == (second, first)
+    assert {message, unheard}.isdisjoint({first, second})

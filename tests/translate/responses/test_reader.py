@@ -189,3 +189,14 @@ def test_the_last_event_may_be_larger_than_others_may() -> None:
     """It repeats the whole prompt: instructions, tools, and the answer."""
     data = frames([text_delta("a"), completed(instructions="x" * 2**21)])
     assert isinstance(read_stream(reader(), [data])[-1], Finished)
+
+
+def call_item(number: int) -> dict[str, Any]:
+    name = f"f{number}"
+    return {"type": "function_call", "id": f"fc_{number}", "call_id": name, "name": name, "arguments": "{}"}
+
+
+def test_what_only_the_end_tells_of_is_taken_beside_what_was_told_before_it() -> None:
+    told = event("response.output_item.done", output_index=1, item=call_item(2))
+    parts = parts_of(reader(), [told, completed(output=[call_item(1), call_item(2)])])
+    assert sorted(part.name for part in parts if isinstance(part, ToolStart)) == ["f1", "f2"]
