@@ -190,7 +190,7 @@ class DialectOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     betas: Literal["all", "none"] | UnsetType = UNSET
     refused_betas: tuple[Name, ...] | UnsetType = UNSET
     thinking_blocks: Literal["signed", "any", "none"] | UnsetType = UNSET
-    thinking_style: Literal["any", "budget", "adaptive", "none", "off"] | UnsetType = UNSET
+    thinking_style: Literal["any", "budget", "adaptive", "always", "none", "off"] | UnsetType = UNSET
     thinking_before_calls: Literal["loop", "all"] | UnsetType = UNSET
     server_tools: bool | UnsetType = UNSET
     tool_references: bool | UnsetType = UNSET

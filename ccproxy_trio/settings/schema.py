@@ -166,8 +166,8 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "refused_betas": "On Anthropic's wire: values of anthropic-beta that do not go on.",
         "thinking_blocks": "On Anthropic's wire: which earlier thinking is sent back; signed leaves out what "
         "bears no signature. Thinking of other providers never is.",
-        "thinking_style": "On Anthropic's wire: how thinking is asked for; any: as the client does, none: "
-        "it is not spoken of, off: it is switched off.",
+        "thinking_style": "On Anthropic's wire: how thinking is asked for; any: as the client does, always: "
+        "it cannot be switched off, none: it is not spoken of, off: it is switched off.",
         "thinking_before_calls": "On Anthropic's wire: which turns that call tools must begin with thinking "
         "while it is on: those of the tool loop at hand, or all. Where one does not, thinking is off.",
         "server_tools": "On Anthropic's wire: runs Anthropic's own tools, such as web_search.",

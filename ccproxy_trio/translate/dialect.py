@@ -88,7 +88,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     betas: Literal["all", "none"] = "all"  # which values of `anthropic-beta` go on
     refused_betas: tuple[str, ...] = ()  # but these do not
     thinking_blocks: Literal["signed", "any", "none"] = "signed"  # of the history; never those we signed
-    thinking_style: Literal["any", "budget", "adaptive", "none", "off"] = "any"  # how it is asked for
+    # How it is asked for.
+    thinking_style: Literal["any", "budget", "adaptive", "always", "none", "off"] = "any"
     thinking_before_calls: Literal["loop", "all"] = "loop"  # which turns that call must begin with it
     server_tools: bool = True  # runs Anthropic's own tools (web_search and others)
     tool_references: bool = True  # takes tool_reference blocks; else they become text

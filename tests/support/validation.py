@@ -9,15 +9,23 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-from openai.types.chat.completion_create_params import CompletionCreateParams
+from pydantic import TypeAdapter
 
 from tests.support.typed import adapter, type_violations
 
-_PARAMETERS = adapter(CompletionCreateParams)
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,(.+)", re.DOTALL)
+
+
+@cache
+def _judge() -> TypeAdapter[Any]:
+    # Seconds of importing, which many test runs have no use for.
+    from openai.types.chat.completion_create_params import CompletionCreateParams
+
+    return adapter(CompletionCreateParams)
 
 
 def violations(body: dict[str, Any], *, also_allowed: frozenset[str] = frozenset()) -> list[str]:
@@ -27,7 +35,7 @@ def violations(body: dict[str, Any], *, also_allowed: frozenset[str] = frozenset
     `extra_content`), which are left unchecked.
     """
     standard = _without(body, also_allowed)
-    mistyped = list(type_violations(_PARAMETERS, standard))
+    mistyped = list(type_violations(_judge(), standard))
     return mistyped or [*sequence_violations(body["messages"]), *_rule_violations(body)]
 
 

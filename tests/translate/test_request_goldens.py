@@ -20,9 +20,10 @@ REFUSALS = load_all(REFUSED)
 each_golden = pytest.mark.parametrize("golden", GOLDENS, ids=[golden.name for golden in GOLDENS])
 each_refusal = pytest.mark.parametrize("golden", REFUSALS, ids=[golden.name for golden in REFUSALS])
 
+_ANYBODYS = frozenset({"enable_thinking", "reasoning_content"})  # open weights, whoever serves them
 # What a profile's requests may hold beyond OpenAI's own keys, each of it in the vendor's manual.
 EXTRAS: dict[str, frozenset[str]] = {
-    "generic": frozenset({"enable_thinking", "reasoning_content"}),
+    "generic": _ANYBODYS,
     "openai": frozenset(),
     "azure": frozenset(),
     "openrouter": frozenset({"reasoning", "top_k", "cache_control", "reasoning_details"}),
@@ -37,10 +38,10 @@ EXTRAS: dict[str, frozenset[str]] = {
             *("add_generation_prompt", "continue_final_message"),
         }
     ),
-    "moonshot": frozenset(),
-    "zai": frozenset(),
-    "minimax": frozenset(),
-    "alibaba": frozenset(),
+    "moonshot": _ANYBODYS,
+    "zai": _ANYBODYS,
+    "minimax": _ANYBODYS,
+    "alibaba": _ANYBODYS,
     "anthropic": frozenset(),
 }
 

@@ -131,12 +131,12 @@ def _style(refusal: Refusal, refused: frozenset[str], style: Switches) -> Iterat
 
 
 _BUDGET, _ADAPTIVE = Switches(thinking_style="budget"), Switches(thinking_style="adaptive")
-_NO_THINKING = Switches(thinking_style="none")
+_NO_THINKING, _NEVER_OFF = Switches(thinking_style="none"), Switches(thinking_style="always")
 _MEASURED = frozenset({"adaptive", "between_tools"})
 
 
 def _always(refusal: Refusal) -> Iterator[Lesson]:
-    yield from _style(refusal, frozenset({"disabled"}), _NO_THINKING)
+    yield from _style(refusal, frozenset({"disabled"}), _NEVER_OFF)
     yield from _style(refusal, _MEASURED, _BUDGET)
 
 

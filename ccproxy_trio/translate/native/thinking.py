@@ -39,7 +39,10 @@ def thinking(request: MessagesRequest, dialect: Dialect, *, limit: int, must_be_
     asked = request.thinking
     if dialect.thinking_style == "none":
         return None
-    if asked is not None and asked.type == "disabled":
+    is_off_already = asked is not None and asked.type == "disabled"
+    if dialect.thinking_style == "always" and (is_off_already or must_be_off):
+        return None
+    if is_off_already:
         return UNSET
     if must_be_off or dialect.thinking_style == "off":
         return _OFF

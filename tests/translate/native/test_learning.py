@@ -275,7 +275,18 @@ def test_a_budget_that_is_refused_becomes_adaptive(message: str, asked_for: dict
 )
 def test_of_thinking_that_cannot_be_switched_off_nothing_is_said(message: str) -> None:
     found = learned(message, thinking={"type": "disabled"})
-    assert found.lessons == (Lesson("thinking", DialectOptions(thinking_style="none")),)
+    assert found.lessons == (Lesson("thinking", DialectOptions(thinking_style="always")),)
+    for wished, passed in (
+        ({"type": "disabled"}, None),
+        ({"type": "adaptive"}, {"type": "adaptive"}),
+        ({"type": "enabled", "budget_tokens": 2000}, {"type": "enabled", "budget_tokens": 2000}),
+    ):
+        assert json.loads(put(found.dialect, thinking=wished).outgoing().body).get("thinking") == passed
+
+
+def test_a_history_that_wants_thinking_off_gets_nothing_said_of_it_where_that_cannot_be() -> None:
+    dialect = msgspec.structs.replace(native(model="m"), thinking_blocks="none", thinking_style="always")
+    assert "thinking" not in json.loads(put(dialect).outgoing().body)
 
 
 @pytest.mark.parametrize(
