@@ -79,10 +79,10 @@ def _benchmarks() -> Step:
     return Step("tests: benchmarks", [*PYTEST, "-m", "process", *BENCHMARKS])
 
 
-def _processes(*options: str, name: str = "tests: processes") -> Step:
+def _processes() -> Step:
     """What runs the code in real time."""
     others = [f"--ignore={path}" for path in [*BENCHMARKS, FAULTS]]
-    return Step(name, [*PYTEST, "-m", "process", *others, *options])
+    return Step("tests: processes", [*PYTEST, "-m", "process", *others])
 
 
 def _async_code() -> list[str]:
@@ -127,7 +127,7 @@ def _in_real_time() -> Iterator[Step]:
     yield _claude_code("tests/claude")
     yield _processes()
     yield Step("tests: faults", [*PYTEST, "-m", "process", FAULTS])
-    yield _processes(*ON_HTTPX, name="tests: processes, on httpx")
+    yield Step("tests: processes, on httpx", [*PYTEST, "-m", "process", *ON_HTTPX, "tests/process"])
     yield _claude_code("tests/claude/test_faults.py", *ON_HTTPX, name="tests: Claude Code, on httpx")
 
 
