@@ -41,11 +41,16 @@ def proxy_form() -> Form:
 
 API_KEY = "canary-client-key"
 TOKEN = "canary-client-token-0123456789"
+PROXYS = "canary-key-of-the-proxy-0123456789"  # sent beside the subscription's login
 LOGINS: dict[str, tuple[tuple[str, str], dict[str, str]]] = {
     "an API key": (("x-api-key", API_KEY), {}),
     "a subscription": (
         ("authorization", f"Bearer {TOKEN}"),
-        {"ANTHROPIC_API_KEY": "", "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
+        {
+            "ANTHROPIC_API_KEY": "",
+            "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
+            "ANTHROPIC_CUSTOM_HEADERS": f"x-api-key: {PROXYS}",
+        },
     ),
 }
 
@@ -70,7 +75,8 @@ async def test_ones_own_login_is_used_until_it_is_limited_and_nobody_else_sees_i
     limited = faults.status(429, "slow down", kind="rate_limit_error", wire="anthropic", retry_after="30")
     own.behaves(lambda request: limited if turns_taken(request) > 1 else with_id(script(request), request))
     other.behaves(agent(says("unused"), says("unused"), step(2), says("Done by the other.")))
-    proxy = await start_proxy(own, other)
+    keys = [PROXYS] if "ANTHROPIC_CUSTOM_HEADERS" in env else []
+    proxy = await start_proxy(own, other, client_api_keys=keys)
     code = claude(proxy)
     done = await code.ask("Work.", env=env)
     assert (done.failed, done.text) == (False, "Done by the other.")
@@ -82,6 +88,7 @@ async def test_ones_own_login_is_used_until_it_is_limited_and_nobody_else_sees_i
     for request in other.requests:
         assert secret not in json.dumps(dict(request.headers)) + request.content.decode()
     assert secret not in proxy.output
+    assert all(PROXYS not in json.dumps(dict(request.headers)) for request in own.requests + other.requests)
     _it_was_asked_as_by_the_client_itself(own, done.session)
     assert ("oauth-2025-04-20" in own.requests[0].betas) is (login == "a subscription")
     assert {f"req_canary_{turn}" for turn in (0, 1)} <= _ids_seen(code.home)
