@@ -137,9 +137,10 @@ def test_streams_are_timed_in_every_kind_and_shape(tmp_path: Path) -> None:
 
 def test_questions_to_the_actors_are_timed_and_cost_more_than_what_they_are_made_of(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    args = ["--batches", "3", "--json", str(path)]
+    args = ["--batches", "9", "--json", str(path)]
     ended = CliRunner().invoke(ask.command, args, catch_exceptions=False)
-    times = {row["step"]: row["time"]["us"] for row in json.loads(path.read_bytes())["rows"]}
+    # Whatever else the machine does only adds to a time, and not to all batches.
+    times = {row["step"]: row["time"]["low_us"] for row in json.loads(path.read_bytes())["rows"]}
     assert 0 < times["a bare checkpoint"] < times["ask through a reply slot"] < times["lease and settle"]
     assert times["lease and settle"] < times["choice, lease and settle"]
     assert max(map(len, ended.output.splitlines())) <= 80

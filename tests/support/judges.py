@@ -1,7 +1,7 @@
 """What a scripted provider holds against a request: its body, its headers, its one credential."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
 from tests.support import validation, validation_anthropic, validation_responses
@@ -11,6 +11,17 @@ _VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization")
 _OF_THE_CLIENTS_PATH = ("forwarded", "x-forwarded-", "x-real-ip", "cf-", "x-ccproxy-")
 _NEVER_SENT_ON = ("cookie", "expect", "upgrade", *_OF_THE_CLIENTS_PATH)
+
+
+def make_ready(wires: Iterable[Wire]) -> None:
+    """Have at hand what judges bodies on these wires: to load it takes longer than answers may."""
+    judges = {
+        "chat": validation.judge,
+        "responses": validation_responses.judge,
+        "anthropic": validation_anthropic.judge,
+    }
+    for wire in wires:
+        judges[wire]()
 
 
 def body_violations(

@@ -17,7 +17,7 @@ import trio
 
 from tests.support.chunks import Turn, says
 from tests.support.connection import Connection, Request
-from tests.support.judges import body_violations, credential_violations, header_violations
+from tests.support.judges import body_violations, credential_violations, header_violations, make_ready
 from tests.support.ports import Port, ReservedPort
 from tests.support.seals import Teller
 from tests.support.steps import (
@@ -107,6 +107,7 @@ class ScriptedProvider:
         self.under_way: set[Request] = set()  # requests that are being answered
         self._arrived = trio.Condition()
         self._wires = (wire, *besides)
+        make_ready(self._wires)
         self._also_allowed = frozenset(also_allowed)
         self._key_header = key_header
         self._credential = credential

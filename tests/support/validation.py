@@ -21,7 +21,8 @@ _DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,(.+)", re.DOTAL
 
 
 @cache
-def _judge() -> TypeAdapter[Any]:
+def judge() -> TypeAdapter[Any]:
+    """The types to judge by, made the first time."""
     # Seconds of importing, which many test runs have no use for.
     from openai.types.chat.completion_create_params import CompletionCreateParams
 
@@ -35,7 +36,7 @@ def violations(body: dict[str, Any], *, also_allowed: frozenset[str] = frozenset
     `extra_content`), which are left unchecked.
     """
     standard = _without(body, also_allowed)
-    mistyped = list(type_violations(_judge(), standard))
+    mistyped = list(type_violations(judge(), standard))
     return mistyped or [*sequence_violations(body["messages"]), *_rule_violations(body)]
 
 

@@ -29,7 +29,8 @@ Strictness = Literal["lenient", "signatures", "turns"]
 
 
 @cache
-def _judge() -> TypeAdapter[Any]:
+def judge() -> TypeAdapter[Any]:
+    """The types to judge by, made the first time."""
     # Seconds of importing, which most test runs have no use for.
     from anthropic.types.beta.message_create_params import MessageCreateParams
 
@@ -44,7 +45,7 @@ def violations(
     `also_allowed` names keys of other dialects, which are left unchecked wherever they are.
     """
     known = also_allowed | ({"scope"} if _has(betas, _SCOPE_BETA) else frozenset())
-    mistyped = list(type_violations(_judge(), without(body, known)))
+    mistyped = list(type_violations(judge(), without(body, known)))
     if mistyped:
         return mistyped
     messages: list[dict[str, Any]] = body["messages"]

@@ -26,7 +26,8 @@ Item = dict[str, Any]
 
 
 @cache
-def _judge() -> TypeAdapter[Any]:
+def judge() -> TypeAdapter[Any]:
+    """The types to judge by, made the first time."""
     # Seconds of importing, which most test runs have no use for.
     from openai.types.responses.response_create_params import ResponseCreateParams
 
@@ -38,7 +39,7 @@ def violations(body: dict[str, Any], *, name: str, also_allowed: frozenset[str] 
 
     `also_allowed` names keys of other dialects, which are left unchecked wherever they are.
     """
-    mistyped = list(type_violations(_judge(), without(body, also_allowed)))
+    mistyped = list(type_violations(judge(), without(body, also_allowed)))
     if mistyped:
         return mistyped
     items: list[Item] = [] if isinstance(body["input"], str) else list(body["input"])
