@@ -134,9 +134,9 @@ async def test_a14_as_long_as_content_keeps_coming_no_time_is_up(
     providers: Providers, start_proxy: StartProxy
 ) -> None:
     """Three times idle_timeout in all, and never half of it without a word."""
-    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.3, "timeout": 0.3})
+    pair = await pair_of(providers, start_proxy, first={"idle_timeout": 0.6, "timeout": 0.6})
     chunks = says(*"abcdefghi").chunks()
-    pieces = [step for chunk in chunks for step in (*stream_of([chunk]), faults.Pause(0.1))]
+    pieces = [step for chunk in chunks for step in (*stream_of([chunk]), faults.Pause(0.15))]
     pair.first.plays((faults.head(), *pieces, body(DONE), faults.BODY_END))
     for streamed in (True, False):
         assert await hear(pair.proxy, streamed=streamed) == "abcdefghi"
