@@ -99,6 +99,10 @@ class Dialect(Struct, frozen=True, kw_only=True):
     extra_key: Literal["google", "vertex"] = "google"  # who reads `extra_content`
     wire_told: bool = False  # by the operator, so that no refusal may change it
 
+    def capped(self, tokens: int) -> int:
+        """What is asked for where the client wishes so long an answer."""
+        return tokens if self.output_cap is None else min(tokens, self.output_cap)
+
 
 class _Chosen(Struct, frozen=True):
     """A profile, and why it was chosen. `by_name`: by the model's name alone."""

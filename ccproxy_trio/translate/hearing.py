@@ -16,11 +16,10 @@ from ccproxy_trio.translate.voice import Voice
 from ccproxy_trio.wire.chunks import ABSENT
 from ccproxy_trio.wire.events import StopDetails, Usage
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
-from ccproxy_trio.wire.sse import Decoder, SseEvent
+from ccproxy_trio.wire.sse import BYTE_ORDER_MARK, Decoder, SseEvent
 
 DONE = b"[DONE]"
 _STREAM_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FILTERED = "blocked by the provider's content filter"
 
 
@@ -137,7 +136,7 @@ class Hearing(ABC):
 
 def bare(body: bytes) -> bytes:
     """A whole body without what may stand around it."""
-    return body.removeprefix(_BYTE_ORDER_MARK).strip()
+    return body.removeprefix(BYTE_ORDER_MARK).strip()
 
 
 def is_stream(body: bytes) -> bool:

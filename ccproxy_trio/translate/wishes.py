@@ -41,10 +41,9 @@ def wishes(request: MessagesRequest, dialect: Dialect, *, session: str | None) -
         RequestRefused: it needs something that none but Anthropic can give.
     """
     _refuse_what_only_anthropic_has(request)
-    cap = dialect.output_cap
     form = _answer_format(request)
     return Wishes(
-        limit=request.max_tokens if cap is None else min(request.max_tokens, cap),
+        limit=dialect.capped(request.max_tokens),
         stops=tuple(dict.fromkeys(stop for stop in request.stop_sequences or () if stop.strip())),
         temperature=request.temperature if dialect.sampling and dialect.temperature else None,
         top_p=request.top_p if dialect.sampling and dialect.top_p else None,

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ccproxy_trio.wire.faults import FaultKind, UpstreamFault
 
-_BOM = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_ENDS = (b"\n", b"\r")
 
 
@@ -94,7 +94,7 @@ class Decoder:
             self._pieces_bytes = 0
         if lines and self._first_line:
             self._first_line = False
-            lines[0] = lines[0].removeprefix(_BOM)
+            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         for line in lines:
             if not line:
                 self._dispatch(out)

@@ -106,7 +106,7 @@ def _moves_instructions(request: MessagesRequest, dialect: Dialect) -> bool:
 def _thinking(request: MessagesRequest, body: Mapping[str, Raw], dialect: Dialect) -> dict[str, Raw | None]:
     """What is said of how long, how hard and whether to think."""
     changed: dict[str, Raw | None] = {}
-    limit = request.max_tokens if dialect.output_cap is None else min(request.max_tokens, dialect.output_cap)
+    limit = dialect.capped(request.max_tokens)
     if limit != request.max_tokens:
         changed["max_tokens"] = Raw(b"%d" % limit)
     asked = thinking(request, dialect, limit=limit, must_be_off=must_be_off(request, dialect))

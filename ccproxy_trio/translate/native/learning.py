@@ -54,8 +54,7 @@ def repair(refusal: Refusal) -> Repair | None:
     """How it may be put instead. None: what was refused is not ours to change."""
     fault, dialect = refusal.fault, refusal.dialect
     if fault.kind is FaultKind.OUTPUT_OVERFLOW:
-        limit = refusal.asked.request.max_tokens
-        sent = limit if dialect.output_cap is None else min(limit, dialect.output_cap)
+        sent = dialect.capped(refusal.asked.request.max_tokens)
         return shorter_answer(fault, dialect, wished=sent, name="max_tokens")
     told = said(fault.message)
     if fault.kind is FaultKind.SERVER_ERROR and fault.status == 500:

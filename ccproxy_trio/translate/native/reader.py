@@ -42,7 +42,7 @@ from ccproxy_trio.wire.native import (
     text_of,
     usage_of,
 )
-from ccproxy_trio.wire.sse import SseEvent
+from ccproxy_trio.wire.sse import BYTE_ORDER_MARK, SseEvent
 
 MOST_ASIDE_BYTES = 2**20  # between two events of the answer; a provider may ping for minutes
 _EVENTS = frozenset(
@@ -53,7 +53,6 @@ _EVENTS = frozenset(
 )
 _NOTHING_SAID = b'""}}'  # how a delta with nothing in it ends, and perhaps others
 _UNNAMED = (None, "", "message")  # a name of no meaning is none: browsers call events so that have none
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REASONS = frozenset(get_args(StopReason))
 _OF_AN_ANSWER = ("end_turn", "tool_use", None)  # with any other reason an answer may well be empty
 _OF_A_MESSAGE = {
@@ -129,7 +128,7 @@ class NativeReader:
             return self._run(event) if type(event) is Run else self._grow(event, [decode_delta(event.data)])
         if self._is_first:
             self._is_first = False
-            event = Frame(event.event, event.data, event.raw.removeprefix(_BYTE_ORDER_MARK))
+            event = Frame(event.event, event.data, event.raw.removeprefix(BYTE_ORDER_MARK))
         if not event.data.strip():
             return self._aside(event)
         if event.event in _EVENTS:
